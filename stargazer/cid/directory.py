@@ -210,12 +210,13 @@ def read_entries(block: bytes, load: Load | None = None) -> tuple[list[Entry], l
     -------
     list of Entry, list of Odd
         What can be had, sorted by the bytes of names; and links to other data than files and directories, names that
-        are unsafe as a path component or too long for any file system, entries in a wrong place of a shard.
+        are unsafe as a path component or too long for any file system, entries in a wrong place of a shard, and all
+        but the first of one name: whoever asks IPFS for that name is given the first.
 
     Raises
     ------
     CIDError
-        If the block is no directory or malformed, if a name appears twice, or a shard is corrupt.
+        If the block is no directory or malformed, or a shard is corrupt.
     """
     node = dagpb.decode(block)
     odd: list[Odd] = []
@@ -225,10 +226,15 @@ def read_entries(block: bytes, load: Load | None = None) -> tuple[list[Entry], l
         links = node.links
     else:
         raise CIDError(f"the node is a {node.kind}, not a directory")
-    links = sorted(links, key=lambda link: link[1])
-    _refuse_twins(links)
-    entries = (_entry(link, odd) for link in links)
+    firsts = {link[1]: link for link in reversed(links)}
+    odd += [_twin(link) for link in links if firsts[link[1]] is not link]
+    entries = (_entry(firsts[name], odd) for name in sorted(firsts))
     return [entry for entry in entries if entry is not None], odd
+
+
+def _twin(link: Link) -> Odd:
+    shown = link[1].decode("utf-8", "backslashreplace")
+    return Odd(shown, f"the name {shown!r} appears twice in one directory, and the first one is read, as IPFS does")
 
 
 def _entry(link: Link, odd: list[Odd]) -> Entry | None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from stargazer.store import Store
 
     Progress = Callable[[int], object]
+    Piece = bytes | memoryview
+    """Bytes on their way; memory that a view shows is used for others as soon as nobody keeps the view."""
 
 __all__ = [
     "ATTEMPTS",
@@ -179,7 +181,7 @@ class BlockRemote(Remote):
         """
         raise self._cannot("send many blocks at once")
 
-    def body(self, cid: str, start: int = 0) -> Iterator[bytes]:
+    def body(self, cid: str, start: int = 0) -> Iterator[Piece]:
         """Bytes of a file from `start` on, unchecked, where it can be asked for them as they are.
 
         Raises
@@ -197,7 +199,7 @@ class FileRemote(Remote):
         """A node of a directory, unchecked, or None if there is none."""
         return None
 
-    def stream(self, cid: str, start: int = 0) -> Iterator[bytes]:
+    def stream(self, cid: str, start: int = 0) -> Iterator[Piece]:
         """Bytes of a file from `start` on, unchecked; `RemoteLacks` if there is none."""
         raise NotImplementedError
 

@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 
     from stargazer.remotes.base import BlockRemote
 
-__all__ = ["Blocks", "Complaints", "RemoteWarning", "check_block"]
+__all__ = ["Blocks", "Complaints", "RemoteWarning", "check_block", "check_pieces"]
 
 R = TypeVar("R", bound=Remote)
-B = TypeVar("B", bytes, "bytes | memoryview")
 
 _AT_ONCE = 8
 _MOMENT = 2.0
@@ -47,7 +46,7 @@ class RemoteWarning(UserWarning):
     """A remote sent something wrong, or failed, and was skipped."""
 
 
-def check_block(cid: str, block: B, source: str) -> B:
+def check_block(cid: str, block: bytes, source: str) -> bytes:
     """`block`, if it is the one that a CID names.
 
     Raises
@@ -55,11 +54,20 @@ def check_block(cid: str, block: B, source: str) -> B:
     RemoteRefused
         It is not, or is larger than a block may be.
     """
-    if len(block) > MOST_BLOCK:
-        raise RemoteRefused(f"{source} sent a block of {len(block)} bytes; one has {MOST_BLOCK} at most")
-    if hashlib.sha256(block).digest() != parse(cid).digest:
-        raise RemoteRefused(f"{source} sent {len(block)} bytes as {cid} that are not what this CID names")
+    check_pieces(cid, [block], source)
     return block
+
+
+def check_pieces(cid: str, pieces: Sequence[bytes | memoryview], source: str) -> None:
+    """The same of a block that lies in pieces: to put them together would cost as much as a fifth of their hash."""
+    size = sum(map(len, pieces))
+    if size > MOST_BLOCK:
+        raise RemoteRefused(f"{source} sent a block of {size} bytes; one has {MOST_BLOCK} at most")
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
+    if found.digest() != parse(cid).digest:
+        raise RemoteRefused(f"{source} sent {size} bytes as {cid} that are not what this CID names")
 
 
 class Complaints:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from stargazer.cid.dagpb import Node
-    from stargazer.remotes.base import Progress, Remote
+    from stargazer.remotes.base import Piece, Progress, Remote
     from stargazer.store import Store
 
 __all__ = ["Fetching", "FromBlocks", "FromFiles", "fetch_into", "grouped"]
@@ -349,7 +349,7 @@ class FromFiles(Fetching):
             self._came(len(piece))
         return hasher.finish().cid == cid or self._odd_one(cid, partial) or check(partial.path, cid).ok
 
-    def _pieces(self, cid: str, start: int) -> Iterator[bytes]:
+    def _pieces(self, cid: str, start: int) -> Iterator[Piece]:
         inline = inline_of(cid)
         if inline is None or not is_raw(cid):
             return self._remote.stream(cid, start)

@@ -19,7 +19,7 @@ from stargazer.remotes.http import Web, bearer, download, is_page
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from stargazer.remotes.base import Remote
+    from stargazer.remotes.base import Piece, Remote
     from stargazer.remotes.entries import Entry
 
 __all__ = ["Gateway", "car_blocks"]
@@ -126,7 +126,7 @@ class Gateway(BlockRemote):
         accepted = {"Accept": f"{_CAR}; version=1; order=dfs; dups=y"}
         yield from car_blocks(self.web, "GET", f"/ipfs/{cid}?format=car&dag-scope=all", accepted)
 
-    def body(self, cid: str, start: int = 0) -> Iterator[bytes]:
+    def body(self, cid: str, start: int = 0) -> Iterator[Piece]:
         """Bytes of a file from `start` on, unchecked; many gateways give blocks only."""
         yield from download(self.web, lambda: f"/ipfs/{cid}", start, attempts=ATTEMPTS_OF_A_WAY)
 

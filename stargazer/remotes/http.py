@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,12 +14,15 @@ from stargazer import config
 from stargazer.bounded import is_count
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused, StargazerError, TokenMissing
 from stargazer.remotes.base import ATTEMPTS, MOST_REDIRECTS, TIMEOUT
+from stargazer.remotes.encodings import ENCODINGS, PLAIN, Malformed, decoded
 from stargazer.remotes.patience import PASSING, Passing, persistently, wait_asked
 from stargazer.remotes.redaction import LEAST, cut, guard, quiet_logs
 from stargazer.remotes.transport import Exchange, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from stargazer.remotes.base import Piece
 
 __all__ = ["PASSING", "Passing", "Web", "bearer", "download"]
 
@@ -30,7 +34,7 @@ _SAID = 200
 _HEARD = 1 << 14
 _CUT_OFF = ("peer closed", "disconnected", "without sending", "incomplete")
 """How h11 speaks of a connection that ended; all else that it says is about answers that will be so again."""
-_ENCODINGS = ("", "identity", "gzip", "deflate")
+_NO_TLS = re.compile("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|UNKNOWN_PROTOCOL")
 
 
 class Web:
@@ -80,6 +84,8 @@ class Web:
 
     def _stay_honest(self, request: httpx.Request) -> None:
         """Keep a redirect from leading to the files or the plain text of another scheme."""
+        if request.url.scheme not in ("http", "https"):
+            raise RemoteRefused(f"{self.name} redirects to what is neither http nor https")
         if request.url.scheme != "https" and not self.base.startswith(f"{request.url.scheme}:"):
             raise RemoteRefused(f"{self.name} redirects from https to {request.url.scheme}")
 
@@ -144,7 +150,14 @@ class Web:
 
     @contextlib.contextmanager
     def opened(
-        self, method: str, path: str, *, whole: bool = False, patience: float | None = None, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        whole: bool = False,
+        patience: float | None = None,
+        lent: bool = False,
+        **options: Any,
     ) -> Iterator[httpx.Response]:
         """An answer of which the body is still to be read, once its status says that it is one.
 
@@ -156,11 +169,14 @@ class Web:
             The answer must come whole in the time of one block.
         patience
             Seconds until the answer must begin, where it takes the other side longer.
+        lent
+            The pieces of its body may be views of memory that is used again once they are gone.
         **options
             Of the request, as httpx takes them.
         """
         url = path if "://" in path else f"{self.base}{path}"
         exchange = Exchange(patience or self.timeout, whole=whole)
+        exchange.lent = lent
         with self._named(exchange):
             request = self._request(method, url, options)
             if patience:
@@ -217,6 +233,8 @@ class Web:
         except httpx.UnsupportedProtocol:
             raise RemoteRefused(f"{self.name} redirects to what is neither http nor https") from None
         except httpx.TransportError as error:
+            if told := _untrusted(str(error)):
+                raise RemoteError(f"{self.name} {told} ({self._plain(error)})") from None
             unreached = isinstance(error, httpx.ConnectError)
             raise Passing(f"{self.name} cannot be reached ({self._plain(error)})", unreached=unreached) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -254,14 +272,35 @@ class Web:
 
     def parts(self, answer: httpx.Response) -> Iterator[bytes]:
         """The pieces of a body, decoded; what drips, or does not come whole in time, ends with the exchange."""
-        if answer.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
+        encoding = _encoding_of(answer)
+        if encoding not in ENCODINGS:
             raise RemoteCannot(f"{self.name} encodes what it sends in a way that we cannot read")
         exchange: Exchange = answer.request.extensions["exchange"]
-        for part in answer.iter_bytes():
-            exchange.moved(len(part))
-            given = time.monotonic()
-            yield part
-            exchange.rested(time.monotonic() - given)
+        try:
+            for part in decoded(_moving(answer, exchange), encoding):
+                given = time.monotonic()
+                yield part
+                exchange.rested(time.monotonic() - given)
+        except Malformed as error:
+            raise RemoteError(f"{self.name} sends what cannot be read: {error}") from None
+
+
+def _moving(answer: httpx.Response, exchange: Exchange) -> Iterator[bytes]:
+    """The pieces of a body as they come; each is noted by its own length, for a few bytes may stand for millions."""
+    for part in answer.iter_raw():
+        exchange.moved(len(part))
+        yield part
+
+
+def _encoding_of(answer: httpx.Response) -> str:
+    return str(answer.headers.get("Content-Encoding", "")).strip().lower()
+
+
+def _untrusted(text: str) -> str:
+    """What is wrong with TLS and will be so again; empty of other failures."""
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "has a certificate that this host does not trust; an authority of your own is named by SSL_CERT_FILE"
+    return "does not speak TLS: is it http, or another port?" if _NO_TLS.search(text) else ""
 
 
 def _values_of(url: httpx.URL) -> list[str]:
@@ -271,7 +310,7 @@ def _values_of(url: httpx.URL) -> list[str]:
 
 def encoded(answer: httpx.Response) -> bool:
     """Whether a body is compressed although nobody asked for that: its length and ranges are of other bytes then."""
-    return answer.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS[:2]
+    return _encoding_of(answer) not in PLAIN
 
 
 def length_of(answer: httpx.Response) -> int | None:
@@ -328,7 +367,7 @@ def download(
     start: int = 0,
     most: Callable[[], int | None] | None = None,
     attempts: int = ATTEMPTS,
-) -> Iterator[bytes]:
+) -> Iterator[Piece]:
     """Bytes of a file from `start` on, unchecked.
 
     Parameters
@@ -353,7 +392,7 @@ def download(
     """
     at = start
 
-    def attempt() -> tuple[bytes | None, Iterator[bytes]]:
+    def attempt() -> tuple[Piece | None, Iterator[Piece]]:
         pieces = _pieces(web, address(), at, most)
         return next(pieces, None), pieces
 
@@ -370,10 +409,10 @@ def download(
                 raise
 
 
-def _pieces(web: Web, url: str, start: int, most: Callable[[], int | None] | None) -> Iterator[bytes]:
+def _pieces(web: Web, url: str, start: int, most: Callable[[], int | None] | None) -> Iterator[Piece]:
     headers = {"Range": f"bytes={start}-"} if start else {}
     try:
-        with web.opened("GET", url, headers=headers) as answer:
+        with web.opened("GET", url, headers=headers, lent=True) as answer:
             if is_page(answer):
                 raise RemoteCannot(f"{web.name} sends a page of HTML instead of the file")
             at = _first(web, answer)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from stargazer.assets import Asset
-    from stargazer.remotes.base import Progress, Remote
+    from stargazer.remotes.base import Piece, Progress, Remote
     from stargazer.remotes.entries import Entry
     from stargazer.remotes.push import Batch
     from stargazer.store import Store
@@ -132,14 +132,14 @@ class Kubo(BlockRemote):
         ways = [self.gateway.blocks(cid)] if self.gateway else []
         yield from _first_that_answers(*ways, car_blocks(self.web, "POST", query, {}))
 
-    def body(self, cid: str, start: int = 0) -> Iterator[bytes]:
+    def body(self, cid: str, start: int = 0) -> Iterator[Piece]:
         """Bytes of a file from `start` on, unchecked."""
         if not self.has(cid):
             raise RemoteLacks(f"{self.name} does not have {cid} itself")
         ways = [self.gateway.body(cid, start)] if self.gateway else []
         yield from _first_that_answers(*ways, self._cat(cid, start))
 
-    def _cat(self, cid: str, start: int) -> Iterator[bytes]:
+    def _cat(self, cid: str, start: int) -> Iterator[Piece]:
         with self.web.opened("POST", f"{_API}/cat", params={"arg": cid, "offset": str(start)}) as answer:
             yield from self.web.parts(answer)
 

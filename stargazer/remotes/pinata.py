@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from stargazer.remotes.base import Progress, Remote
+    from stargazer.remotes.base import Piece, Progress, Remote
     from stargazer.remotes.entries import Entry
     from stargazer.store import Store
 
@@ -201,7 +201,7 @@ class Pinata(FileRemote):
         except RemoteLacks:  # the service's own tools ask elsewhere than its documentation says
             return self.api.json("GET", "/v3/ipfs/gateways")
 
-    def stream(self, cid: str, start: int = 0) -> Iterator[bytes]:
+    def stream(self, cid: str, start: int = 0) -> Iterator[Piece]:
         """Bytes of a file from `start` on, unchecked."""
         return download(self.gateway, lambda: self._address(cid), start, lambda: self._told_size(cid))
 

@@ -15,7 +15,7 @@ from stargazer.cid.directory import read_entries
 from stargazer.cid.parts import Leaf, Part, is_raw, node_of, parts_of, size_of
 from stargazer.errors import CIDError, RemoteError, RemoteLacks, RemoteRefused
 from stargazer.remotes.base import BlockRemote, FileRemote
-from stargazer.remotes.blocks import Blocks, Complaints, RemoteWarning, check_block
+from stargazer.remotes.blocks import Blocks, Complaints, RemoteWarning, check_block, check_pieces
 from stargazer.remotes.dag import following, resolve
 from stargazer.remotes.fetch import grouped
 from stargazer.remotes.streams import Bodies
@@ -433,9 +433,10 @@ class RemoteFile(io.RawIOBase):
         """Bytes of a leaf, from the stream if that has them, else as a block."""
         taken = body.take(part.start, part.size) if body else None
         if body and taken:
-            remote, data = taken
+            remote, views = taken
             try:
-                return check_block(part.cid, data, remote.name)
+                check_pieces(part.cid, views, remote.name)
+                return views[0] if len(views) == 1 else b"".join(views)
             except RemoteRefused as error:
                 self._blocks.complaints.note_way(remote, error)
                 body.spoilt(remote)

@@ -24,6 +24,8 @@ _PIECE = 12
 """Characters of a secret that may stand nowhere, if it has so many."""
 LEAST = 8
 """Characters of what may be a secret: what is shorter may be a common word."""
+_LEAST_KNOWN = 4
+"""The same of what is one: a password that somebody chose for a proxy."""
 _ENCODED_PIECE = 16
 """The same of a secret in another alphabet."""
 _MOST = 1 << 14
@@ -41,8 +43,8 @@ _guarded: dict[str, None] = {}
 
 
 def guard(secrets: Iterable[str]) -> None:
-    """Have secrets cut out of whatever is told or logged from now on, by whomever; short ones may be common words."""
-    _guarded.update(dict.fromkeys(each for each in _values(secrets) if len(each) >= LEAST))
+    """Have secrets cut out of whatever is told or logged from now on, by whomever; those of three letters are words."""
+    _guarded.update(dict.fromkeys(each for each in _values(secrets) if len(each) >= _LEAST_KNOWN))
 
 
 def cut(text: str, secrets: Iterable[str] = ()) -> str:

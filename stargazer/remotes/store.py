@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stargazer.assets import Asset
     from stargazer.cid.shape import Shape
-    from stargazer.remotes.base import Progress, Remote
+    from stargazer.remotes.base import Piece, Progress, Remote
     from stargazer.remotes.entries import Entry
 
 __all__ = ["StoreRemote"]
@@ -83,7 +83,7 @@ class StoreRemote(FileRemote):
         found: Shape | None = self._asked(lambda: shape_of(self.store.backend, cid))
         return found
 
-    def stream(self, cid: str, start: int = 0) -> Iterator[bytes]:
+    def stream(self, cid: str, start: int = 0) -> Iterator[Piece]:
         """Bytes of a file from `start` on, unchecked."""
         try:
             backend = self.store.backend

@@ -18,7 +18,7 @@ from stargazer.cid import PROFILES, parse
 from stargazer.cid.parts import is_raw, parts_of
 from stargazer.cid.unixfs import Layout
 from stargazer.errors import CIDError, RemoteError, RemoteRefused, StoreError, StoreFull
-from stargazer.remotes.blocks import check_block
+from stargazer.remotes.blocks import check_pieces
 from stargazer.store.backends.local import as_store_error, unlink
 
 if TYPE_CHECKING:
@@ -28,14 +28,16 @@ if TYPE_CHECKING:
     from typing import Self
 
     from stargazer.cid.parts import Leaf, Part
-    from stargazer.remotes.base import BlockRemote
+    from stargazer.remotes.base import BlockRemote, Piece
     from stargazer.remotes.blocks import Blocks, Complaints
     from stargazer.store import Store
 
 __all__ = ["Bodies", "Leaves", "Partial", "Shape"]
 
-_WAITING = 16
+_WAITING = 8
 _STEP = 1 << 20
+_MOST_PIECES = 16
+"""Of a leaf: what came in more of them is put together."""
 _WRITERS = 2
 
 
@@ -57,7 +59,8 @@ class Leaves:
     def __init__(self, partial: Partial, blocks: Blocks, body: Bodies | None, came: Callable[[int], None]) -> None:
         self._partial, self._blocks, self._body, self._came = partial, blocks, body, came
         self._pool = ThreadPoolExecutor(_WRITERS, "stargazer-leaves")
-        self._waiting: deque[tuple[Part, BlockRemote, Future[None]]] = deque()
+        self._batch: _Batch | None = None
+        self._waiting: deque[tuple[_Batch, Future[list[_Written]]]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -91,31 +94,36 @@ class Leaves:
             self._body = None
             self.write(part.start, self._block(part))
             return
-        remote, data = taken
-        self._waiting.append((part, remote, self._pool.submit(self._check_and_write, part, remote, data)))
-        if len(self._waiting) > _WAITING:
+        if self._batch is None or not self._batch.add(part, *taken):
+            self._send()
+            self._batch = _Batch(part, *taken)
+        if self._batch.full:
+            self._send()
+
+    def _send(self) -> None:
+        """Have the leaves checked and written that came, and see what became of those before them."""
+        if self._batch is None:
+            return
+        self._waiting.append((self._batch, self._pool.submit(self._batch.write, self._partial)))
+        self._batch = None
+        while self._waiting and (len(self._waiting) > _WAITING or self._waiting[0][1].done()):
             self._settle()
 
     def _block(self, part: Part) -> bytes:
-
         leaf, _ = parts_of(part, self._blocks.get(part.cid))
         return leaf.data
 
-    def _check_and_write(self, part: Part, remote: BlockRemote, data: bytes | memoryview) -> None:
-        self._partial.write(part.start, check_block(part.cid, data, remote.name))
-
     def _settle(self) -> None:
-        """Wait for the first leaf; one that was not what was asked for is asked for as a block."""
-        part, remote, written = self._waiting.popleft()
-        try:
-            written.result()
-        except RemoteRefused as error:
-            self._blocks.complaints.note_way(remote, error)
+        """Wait for the first leaves; one that was not what was asked for is asked for as a block."""
+        batch, written = self._waiting.popleft()
+        for part, error in written.result():
+            if error is None:
+                self._came(part.size)
+                continue
+            self._blocks.complaints.note_way(batch.remote, error)
             if self._body:
-                self._body.spoilt(remote)
+                self._body.spoilt(batch.remote)
             self.write(part.start, self._block(part))
-        else:
-            self._came(part.size)
 
     def have_data(self, leaf: Leaf) -> None:
         """Have bytes written that lie in a node, unless they are; a stream would bring them a second time."""
@@ -127,7 +135,8 @@ class Leaves:
             self.write(leaf.start, leaf.data)
 
     def finish(self) -> None:
-        """Wait for all leaves that are being written."""
+        """Wait for all leaves that came."""
+        self._send()
         while self._waiting:
             self._settle()
 
@@ -145,6 +154,50 @@ class Leaves:
         """Write checked bytes."""
         self._partial.write(start, data)
         self._came(len(data))
+
+
+_Written = tuple["Part", "RemoteRefused | None"]
+"""A leaf, and what is wrong with what was sent as it."""
+
+
+class _Batch:
+    """Leaves of a stream that follow each other: one thread checks and writes them in one go, for each go costs."""
+
+    def __init__(self, part: Part, remote: BlockRemote, pieces: list[memoryview]) -> None:
+        self.remote, self._start, self._size = remote, part.start, 0
+        self._leaves: list[tuple[Part, list[memoryview]]] = []
+        self.add(part, remote, pieces)
+
+    def add(self, part: Part, remote: BlockRemote, pieces: list[memoryview]) -> bool:
+        """Take one more leaf; False if it does not follow these, or comes from another remote."""
+        if remote is not self.remote or part.start != self._start + self._size:
+            return False
+        self._leaves.append((part, pieces))
+        self._size += part.size
+        return True
+
+    @property
+    def full(self) -> bool:
+        """Whether there are bytes enough."""
+        return self._size >= _STEP
+
+    def write(self, partial: Partial) -> list[_Written]:
+        """Write those that are what their CIDs name; say of each what is wrong with it."""
+        found = [(part, self._wrong(part, pieces)) for part, pieces in self._leaves]
+        if all(error is None for _, error in found):
+            partial.write(self._start, *(piece for _, pieces in self._leaves for piece in pieces))
+            return found
+        for (part, pieces), (_, error) in zip(self._leaves, found, strict=True):
+            if error is None:
+                partial.write(part.start, *pieces)
+        return found
+
+    def _wrong(self, part: Part, pieces: list[memoryview]) -> RemoteRefused | None:
+        try:
+            check_pieces(part.cid, pieces, self.remote.name)
+        except RemoteRefused as error:
+            return error
+        return None
 
 
 # The bytes of one file as one stream, which is the fastest way to have them; whoever takes them checks them.
@@ -166,14 +219,14 @@ class Bodies:
     def __init__(self, cid: str, remotes: Sequence[BlockRemote], complaints: Complaints) -> None:
         self.cid, self._waiting, self._complaints = cid, list(remotes), complaints
         self._source: BlockRemote | None = None
-        self._stream: Iterator[bytes] | None = None
+        self._stream: Iterator[Piece] | None = None
         self._pieces: deque[memoryview] = deque()
         self._held = self._at = 0
 
-    def take(self, start: int, size: int) -> tuple[BlockRemote, bytes | memoryview] | None:
-        """Bytes from a place on, and who sent them; None if nobody gives the file so.
+    def take(self, start: int, size: int) -> tuple[BlockRemote, list[memoryview]] | None:
+        """Bytes from a place on, as they came, and who sent them; None if nobody gives the file so.
 
-        What lies in one piece of the stream is no copy of it: there are gigabytes of these bytes, and only two cores.
+        They are no copy, unless they came in small pieces: there are gigabytes of these bytes, and only two cores.
         """
         while True:
             if self._source is not None and (self._at != start or self._complaints.skips(self._source)):
@@ -226,7 +279,7 @@ class Bodies:
             raise RemoteRefused(f"{name} ended {self.cid} after {self._at + self._held} bytes, which are too few")
         return True
 
-    def _cut(self, size: int) -> bytes | memoryview:
+    def _cut(self, size: int) -> list[memoryview]:
         """The next so many bytes, which are there."""
         found = []
         self._held -= size
@@ -237,7 +290,7 @@ class Bodies:
                 self._pieces.appendleft(piece[size:])
             found.append(piece[:size])
             size -= len(found[-1])
-        return found[0] if len(found) == 1 else b"".join(found)
+        return found if len(found) <= _MOST_PIECES else [memoryview(b"".join(found))]
 
     def close(self) -> None:
         """End the stream."""
@@ -253,6 +306,17 @@ class Bodies:
 
 
 _PIECE = 1 << 20
+_MOST_AT_ONCE = 512
+"""Pieces that one call writes: systems take 1,024."""
+
+
+def _behind(views: list[memoryview], size: int) -> list[memoryview]:
+    """What follows the first so many bytes of some pieces."""
+    for number, view in enumerate(views):
+        if size < len(view):
+            return [view[size:], *views[number + 1 :]]
+        size -= len(view)
+    return []
 
 
 class Shape:
@@ -370,13 +434,13 @@ class Partial:
         """Bytes that were found or written."""
         return os.pread(self._fd, size, start)
 
-    def write(self, start: int, data: bytes | memoryview) -> None:
-        """Write bytes at their place."""
-        view = memoryview(data)
+    def write(self, start: int, *pieces: bytes | memoryview) -> None:
+        """Write bytes at their place, piece behind piece."""
+        views = [memoryview(piece) for piece in pieces]
         try:
-            while view:
-                written = os.pwrite(self._fd, view, start)
-                view, start = view[written:], start + written
+            while views:
+                written = os.pwritev(self._fd, views[:_MOST_AT_ONCE], start)
+                views, start = _behind(views, written), start + written
         except OSError as error:
             raise as_store_error(error, self.path) from error
         with self._lock:

@@ -6,6 +6,7 @@ A timeout of httpx is one of each read: whoever sends a byte now and then holds 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import socket
@@ -19,6 +20,7 @@ import httpx
 
 from stargazer.errors import RemoteError
 from stargazer.remotes.connections import KEPT, Connections
+from stargazer.remotes.lent import Lent
 from stargazer.remotes.redaction import guard
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ SLOWEST = 1 << 16
 _LONGEST_STEP = 1 << 16
 _READ = 1 << 19
 """Bytes that are asked of a socket at once: what httpcore asks for, 64 KiB, costs more than its bytes."""
+_LONG = 1 << 20
+"""Bytes of a body of which it is worth a new connection to read them without a copy."""
 
 
 class Exchange:
@@ -47,6 +51,8 @@ class Exchange:
 
     Attributes
     ----------
+    lent
+        Whether who reads the body can do with views of memory that is used again once they are gone.
     heard
         Whether anything has come: who says nothing may answer the next time, who drips will drip.
     """
@@ -54,7 +60,7 @@ class Exchange:
     def __init__(self, timeout: float, *, whole: bool = False) -> None:
         self.timeout, self.whole = timeout, whole
         self.until = time.monotonic() + timeout
-        self.heard = False
+        self.heard = self.lent = False
         self._since = 0
 
     @property
@@ -115,6 +121,17 @@ class _Stream(httpcore.NetworkStream):
             exchange.heard = True
         return data
 
+    def read_into(self, view: memoryview, timeout: float | None = None) -> int:
+        """Read into memory that is there, past httpcore; how many bytes came."""
+        connected: socket.socket = self._inner.get_extra_info("socket")
+        try:
+            connected.settimeout(_bounded(timeout, httpcore.ReadTimeout))
+            return connected.recv_into(view)
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout(str(error)) from None
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from None
+
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         exchange: Exchange | None = getattr(_LOCAL, "exchange", None)
         view = memoryview(buffer)
@@ -167,21 +184,61 @@ class _Network(httpcore.NetworkBackend):
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(self, inner: Any, exchange: Exchange | None) -> None:
-        self._inner, self._exchange = inner, exchange
+    """The body of an answer, within its exchange.
+
+    What is left of a long one, once its first piece came, is read from the connection itself where the exchange allows
+    it: h11 copies each byte three times on its way. The connection ends with such a body: h11 lost its place.
+    """
+
+    def __init__(self, answer: httpcore.Response, request: httpx.Request) -> None:
+        self._inner: Any = answer.stream
+        self._exchange = exchange_of(request)
+        self._timeout: float | None = request.extensions.get("timeout", {}).get("read")
+        self._connection = _direct(answer) if self._exchange and self._exchange.lent else None
+        self._size = _plain_length(answer.headers)
 
     def __iter__(self) -> Iterator[bytes]:
-        parts = iter(self._inner)
+        parts, came = iter(self._inner), 0
         while True:
             with _during(self._exchange), _translated():
                 part = next(parts, None)
             if part is None:
                 return
             yield part
+            came += len(part)
+            if self._connection is not None and self._size - came >= _LONG:
+                yield from self._rest(self._connection, came)  # type: ignore[misc] # views: who asked for this knows
+                return
+
+    def _rest(self, connection: _Stream, came: int) -> Iterator[memoryview]:
+        lent = Lent()
+        while came < self._size:
+            with _during(self._exchange), _translated():
+                part = lent.read(lambda view: connection.read_into(view, self._timeout), self._size - came)
+                if not part:
+                    told = f"received {came} bytes, expected {self._size}"
+                    raise httpcore.RemoteProtocolError(f"peer closed connection without sending complete body ({told})")
+            came += len(part)
+            yield part
+            del part  # what is seen here would not be free
 
     def close(self) -> None:
         if hasattr(self._inner, "close"):
             self._inner.close()
+
+
+def _direct(answer: httpcore.Response) -> _Stream | None:
+    """The connection of an answer, if it can be read without httpcore: in plain text, for TLS sends small pieces."""
+    stream = answer.extensions.get("network_stream")
+    plain = isinstance(stream, _Stream) and stream.get_extra_info("ssl_object") is None
+    return stream if plain else None
+
+
+def _plain_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Bytes of a body that comes as it is, by headers that h11 has checked; 0 of one that comes in other ways."""
+    told = {name.lower(): value for name, value in headers}
+    length = told.get(b"content-length", b"")
+    return int(length) if length.isdigit() and b"transfer-encoding" not in told else 0
 
 
 class Transport(httpx.BaseTransport):
@@ -216,7 +273,7 @@ class Transport(httpx.BaseTransport):
         )
         with _during(exchange), _translated():
             answer = self._pool(request.url).handle_request(asked)
-        body = _Body(answer.stream, exchange)
+        body = _Body(answer, request)
         told = {key: answer.extensions[key] for key in ("reason_phrase", "http_version") if key in answer.extensions}
         return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=told)
 
@@ -242,7 +299,7 @@ class Transport(httpx.BaseTransport):
             return httpcore.ConnectionPool(**options)
         parts = urlsplit(proxy)
         auth = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None
-        guard(auth[1:] if auth else ())
+        guard([auth[1], base64.b64encode(":".join(auth).encode()).decode()] if auth else ())  # a proxy may repeat both
         bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         if parts.scheme == "https":
             options["proxy_ssl_context"] = options["ssl_context"]

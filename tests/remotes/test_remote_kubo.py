@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dags import Dag
 from gateways import Gateway
 from nodes import Node, make
 
 import stargazer as sg
 from stargazer.cid import PROFILES
 from stargazer.errors import RemoteLacks
-from stargazer.remotes import fetch_into, push, read_remote
+from stargazer.remotes import RemoteWarning, fetch_into, push, read_remote
 from stargazer.remotes.kubo import Kubo
 from stargazer.store import Store
+from stargazer.store.directories import OddEntry
 
 MIB = 1 << 20
 SMALL = 2 * MIB
@@ -73,6 +75,26 @@ def test_sharded_directories(entries: int, store: Store, kubo: Kubo, node: Node,
     lone = Store(tmp_path / "lone")
     fetch_into(lone, f"{cid}/c.6999", [kubo])
     assert not lone.has(cid)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_a_name_that_comes_twice_the_node_gives_the_first_as_we_do(
+    order: tuple[int, int], store: Store, kubo: Kubo, node: Node, tmp_path: Path
+) -> None:
+    dag = Dag()
+    twins = [(dag.raw(b"one"), b"name", 3), (dag.raw(b"other"), b"name", 5)]
+    cid = dag.directory(*(twins[each] for each in order))
+    path = tmp_path / "twins.car"
+    path.write_bytes(dag.car(cid))
+    node.run("dag", "import", path)
+    first = node.run("cat", f"{cid}/name")
+    for number, remote in enumerate((kubo, read_remote({"gateway": node.gateway}))):
+        with pytest.warns(RemoteWarning, match="'name' appears twice"):
+            fetch_into(store, cid, [remote])
+        with pytest.warns(OddEntry, match="'name' appears twice"):
+            assert store.read(f"{cid}/name") == first
+        store = Store(tmp_path / f"next-{number}")
+    node.run("pin", "rm", cid)
 
 
 def test_a_zarr(store: Store, kubo: Kubo, node: Node, tmp_path: Path, configure: Callable[..., None]) -> None:
@@ -269,7 +291,7 @@ def test_real_data(shared_data: Path, store: Store, kubo: Kubo, node: Node, tmp_
 
 FETCH = """
 import sys
-from stargazer.remotes import fetch_into, push, read_remote
+from stargazer.remotes import RemoteWarning, fetch_into, push, read_remote
 from stargazer.store import Store
 url, rpc, cid, verb = sys.argv[1:]
 store, remote = Store(url), read_remote({"kubo": rpc, "timeout": 120})

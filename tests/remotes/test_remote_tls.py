@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 import ssl
 from collections.abc import Callable
+from hashlib import shake_256
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,46 @@ def test_a_gateway_whose_certificate_nobody_signed_is_refused(
         fetch_into(store, cid, [gateway(started.url)])
     assert not started.asked
     assert not store.has(cid)
+
+
+def test_a_certificate_that_is_refused_is_not_waited_for(
+    authority: tuple[Path, ssl.SSLContext], store: Store, peer: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be the same in a minute. Who has an authority of their own is told where to name it."""
+    monkeypatch.setattr("stargazer.remotes.patience.Patience.sleep", lambda *_: pytest.fail("nobody is waited for"))
+    _, tls = authority
+    cid = Dag().raw(b"whose?")
+    with pytest.raises(RemoteError, match="SSL_CERT_FILE"):
+        fetch_into(store, cid, [gateway(peer(Dag(), Asked.serve, tls).url)])
+
+
+def test_tls_at_a_port_without_it_is_not_waited_for(store: Store, peer: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stargazer.remotes.patience.Patience.sleep", lambda *_: pytest.fail("nobody is waited for"))
+    cid = Dag().raw(b"whose?")
+    with pytest.raises(RemoteError, match="safe does not speak TLS"):
+        fetch_into(store, cid, [gateway(peer(Dag()).url.replace("http:", "https:"))])
+
+
+def test_plain_text_at_a_port_of_tls_is_an_error_that_names_it(
+    authority: tuple[Path, ssl.SSLContext], store: Store, peer: Start
+) -> None:
+    _, tls = authority
+    cid = Dag().raw(b"whose?")
+    with pytest.raises(RemoteError, match="safe: safe"):
+        fetch_into(store, cid, [gateway(peer(Dag(), Asked.serve, tls).url.replace("https:", "http:"))])
+
+
+def test_a_long_file_comes_over_tls(
+    authority: tuple[Path, ssl.SSLContext], store: Store, peer: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, tls = authority
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    dag, data = Dag(), shake_256(b"secure").digest(6 << 20)
+    cid = dag.chunked(data, 1 << 18)
+    started = peer(dag, lambda asked: asked.serve(cars=False), tls)
+    fetch_into(store, cid, [read_remote({"gateway": started.url, "timeout": 20})])
+    assert store.read(cid) == data
+    assert "body" in started.kinds()
 
 
 def test_authorities_are_not_read_for_a_node_without_tls(

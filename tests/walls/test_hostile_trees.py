@@ -46,13 +46,18 @@ def test_no_name_in_a_tree_leads_out_of_it(store: Store, tmp_path: Path, name: b
     assert store.gc(grace=-60, recent=0).removed
 
 
-def test_a_name_that_comes_twice_is_refused(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("second", [b"3", None])
+def test_of_a_name_that_comes_twice_the_first_is_read(store: Store, tmp_path: Path, second: bytes | None) -> None:
     """A link, and a folder of its name below which files are then written: git's case, which has no links here."""
-    one, other = store.blobs.put_bytes(b"1"), planted(store, [(b"y", store.blobs.put_bytes(b"2"))])
-    for second in (store.blobs.put_bytes(b"3"), other):
-        cid = planted(store, [(b"x", one), (b"x", second)])
-        with pytest.raises(CIDError, match="appears twice"):
-            store.stage(sg.Asset(cid=cid, name="d"), tmp_path / second[-4:])
+    one, folder = store.blobs.put_bytes(b"1"), planted(store, [(b"y", store.blobs.put_bytes(b"2"))])
+    other = folder if second is None else store.blobs.put_bytes(second)
+    for number, links in enumerate(([(b"x", one), (b"x", other)], [(b"x", other), (b"x", one)])):
+        cid = planted(store, links)
+        with pytest.warns(OddEntry, match="'x' appears twice"):
+            staged = store.stage(sg.Asset(cid=cid, name="d"), tmp_path / str(number))
+        first = folder if number and second is None else second if number else b"1"
+        laid = staged.path / "x"
+        assert [each.name for each in laid.iterdir()] == ["y"] if first == folder else laid.read_bytes() == first
 
 
 @pytest.mark.timeout(120)
