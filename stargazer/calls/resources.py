@@ -401,7 +401,8 @@ def shared() -> Slots:
     """What this process may use, handed out to all its runs together."""
     has = of_this_process()
     # A forked child has runs of its own; what its parent's hold is given back there.
-    return _shared.setdefault((os.getpid(), *sorted(has.items())), Slots(has))
+    place = os.getpid(), *sorted(has.items())
+    return _shared.get(place) or _shared.setdefault(place, Slots(has))
 
 
 def of_this_process() -> dict[str, float]:

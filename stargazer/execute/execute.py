@@ -194,7 +194,7 @@ class Attempt:
         It lies where the settings say, or where the store takes outputs for nothing.
         """
         if self._configured is None:
-            _ = self.store.context.scratch
+            self.store.backend.scratch()
         return self.scratch.path()
 
     def run(self, cancelled: Callable[[], bool]) -> Any:
@@ -223,7 +223,7 @@ class Attempt:
 
     def _outputs(self, work: Workdir, ending: Ending, target: Any = None) -> Any:
         seen: dict[str, Signature] = {}
-        staged = {name: self._stage(value, work, name, seen) for name, value in self.inputs.items()}
+        staged = {name: self._stage(value, work.path / INPUTS / name, seen) for name, value in self.inputs.items()}
         spec, inputs = self.spec, list(walk_assets(list(staged.values())))
         try:
             made = spec.task.checked(self._made(work, staged, ending))
@@ -267,15 +267,15 @@ class Attempt:
             told = f"no space left while {place}; free some, or let the setting stargazer.scratch name a larger disk"
             raise StoreFull(error.errno, told) from error
 
-    def _stage(self, value: Any, work: Workdir, place: str, seen: dict[str, Signature]) -> Any:
+    def _stage(self, value: Any, folder: Path, seen: dict[str, Signature]) -> Any:
         """Stage each asset in a directory of its own, or those of a list in one, where their files cannot meet."""
         if isinstance(value, Asset):
-            folder = work.path / INPUTS / place
             return self.store.stage(value, folder, copy=self.spec.copy_inputs, seen=seen)
         if isinstance(value, (list, dict)):
             assets = list(value.values()) if isinstance(value, dict) else value
-            places = [place] * len(assets) if _unrelated(assets) else [f"{place}/{n}" for n in range(len(assets))]
-            staged = [self._stage(asset, work, where, seen) for asset, where in zip(assets, places, strict=True)]
+            apart = [folder / str(number) for number in range(len(assets))]
+            places = [folder] * len(assets) if _unrelated(assets) else apart
+            staged = [self._stage(asset, place, seen) for asset, place in zip(assets, places, strict=True)]
             return dict(zip(value, staged, strict=True)) if isinstance(value, dict) else staged
         return value
 

@@ -133,7 +133,9 @@ class Effects:
             elif top and isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                 if self._is_function_of_library(node.value.func, space, local):
                     return True
-            elif any(self._registers(each, space, local) for each in getattr(node, "decorator_list", ())):
+            elif (above := getattr(node, "decorator_list", ())) and any(
+                self._registers(each, space, local) for each in above
+            ):
                 return not is_task(node)
             elif isinstance(node, (ast.FunctionDef, ast.ClassDef)) and self._definition_acts(node, space, local):
                 return True

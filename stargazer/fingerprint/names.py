@@ -11,7 +11,7 @@ import logging
 import sys
 import threading
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.dynamic import IMPORTERS, READERS, RUNNERS, constants_of, finds, texts_given
@@ -67,6 +67,15 @@ class Settled:
     def size(self) -> tuple[int, int, bool, int]:
         """Grows as long as something new is found."""
         return len(self.state), len(self.remembered), self.full, len(self.loaded)
+
+
+class Bound(NamedTuple):
+    """Where a name is bound: an own module and the name there, all statements of that, and those that bind it."""
+
+    module: str
+    name: str
+    tree: tuple[ast.stmt, ...]
+    statements: list[ast.stmt]
 
 
 class Names(Things):
@@ -202,22 +211,20 @@ class Names(Things):
         if callable(value):
             text = self.value(value)
             if text.startswith(OPAQUE):  # a connection, a model: an object that may be called, too
-                module, origin = self._origin(self._place[0], name)
-                self._made_from_outside(name, module, self._statements(module, origin), text)
+                self._made_from_outside(name, self._origin(self._place[0], name), text)
             return text
-        module, origin = self._origin(self._place[0], name)
-        statements = self._statements(module, origin)
-        if statements and of_the_machine(statements):
-            return f"of the machine {[canonical(each) for each in statements]}"
-        with self.at(module, origin):
-            said = f" {self._said(module, origin)}" if isinstance(value, SAYS_LITTLE) else ""
+        bound = self._origin(self._place[0], name)
+        if bound.statements and of_the_machine(bound.statements):
+            return f"of the machine {[canonical(each) for each in bound.statements]}"
+        with self.at(bound.module, bound.name):
+            said = f" {self._said(bound.module, bound.name)}" if isinstance(value, SAYS_LITTLE) else ""
             text = self.value(value)
-            self._made_from_outside(name, module, statements, text)
+            self._made_from_outside(name, bound, text)
             return f"constant {self._constant(name, text + said)}"
 
-    def _made_from_outside(self, name: str, module: str, statements: list[ast.stmt], text: str) -> None:
+    def _made_from_outside(self, name: str, bound: Bound, text: str) -> None:
         """Note what a value was made of as its module was imported; of an opaque object, also files that are named."""
-        known = definitions(module_statements(module))
+        module, statements, known = bound.module, bound.statements, definitions(bound.tree)
         if outside := outside_of(statements, known):
             self.uncertain.append(f"{name} comes from outside when {module} is imported ({', '.join(sorted(outside))})")
         elif OPAQUE in text:
@@ -242,9 +249,11 @@ class Names(Things):
         elif is_changed(value):
             self.uncertain.append(f"{name}, an object of {label(type(value))} that was changed after it was made")
 
-    def _origin(self, module: str, name: str) -> tuple[str, str]:
-        """The own module, and the name there, that a name was imported from."""
-        for statement in self._statements(module, name):
+    def _origin(self, module: str, name: str) -> Bound:
+        """Where a name was imported from."""
+        tree = module_statements(module)
+        statements = _bindings(tree).get(name, [])
+        for statement in statements:
             if isinstance(statement, ast.ImportFrom):
                 package = str(getattr(sys.modules.get(module), "__package__", None) or "")
                 where = "." * statement.level + (statement.module or "")
@@ -252,7 +261,7 @@ class Names(Things):
                 theirs = next((a.name for a in statement.names if (a.asname or a.name) == name), name)
                 if whole in sys.modules and self.is_own(whole) and (whole, theirs) != (module, name):
                     return self._origin(whole, theirs)
-        return module, name
+        return Bound(module, name, tree, statements)
 
     def _statements(self, module: str, name: str) -> list[ast.stmt]:
         """Statements of a module that bind a name."""
@@ -260,8 +269,7 @@ class Names(Things):
 
     def _said(self, module: str, name: str) -> str:
         """What a module's own statements say of a variable that is changed later, and what they lead to."""
-        module, name = self._origin(module, name)
-        tree = module_statements(module)
+        module, name, tree, _ = self._origin(module, name)
         if not tree:
             self.uncertain.append(f"the first value of {name}, which the code changes")
             return ""

@@ -45,6 +45,9 @@ LONGEST = 1000
 
 Definitions = dict[str, ast.FunctionDef | ast.ClassDef]
 
+READING = (ast.Attribute, ast.Call, ast.Name)
+"""Kinds of nodes that can take something in; most are of none of them."""
+
 SAFE = frozenset({"seed", "Random"})
 AMBIGUOUS = {"time": "time", "now": "datetime", "today": "date", "open": "", "argv": "sys", "input": ""}
 
@@ -66,7 +69,7 @@ def outside_of(nodes: Iterable[ast.AST], definitions: Definitions) -> set[str]:
     for node in _followed(nodes, definitions):
         if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
             written.add(id(node.value))  # ``os.environ["X"] = "1"`` takes nothing in
-        if id(node) not in written:
+        if isinstance(node, READING) and id(node) not in written:
             found.update(_reads(node))
     return found
 
@@ -155,7 +158,12 @@ def _home(node: ast.expr, space: dict[str, Any]) -> str:
 
 def of_the_machine(nodes: Iterable[ast.AST]) -> bool:
     """Whether code asks how large the machine is."""
-    return any(dotted(node)[-1:] and dotted(node)[-1] in MACHINE for each in nodes for node in running(each))
+    return any(_last_name(node) in MACHINE and dotted(node) for each in nodes for node in running(each))
+
+
+def _last_name(node: ast.AST) -> str:
+    """What a dotted name would end with; asked of each node, before it is taken apart."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _reads(node: ast.AST) -> Iterator[str]:

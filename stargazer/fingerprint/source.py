@@ -9,7 +9,7 @@ import inspect
 import linecache
 import opcode
 import sys
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import CodeChanged
@@ -243,7 +243,9 @@ def _text(filename: str, namespace: dict[str, Any] | None) -> str:
     return kept[1]
 
 
-NO_METHOD = frozenset((str, int, float, bool, type(None), tuple, list, dict))
+NO_METHOD = frozenset(
+    (str, int, float, bool, type(None), tuple, list, dict, GetSetDescriptorType, MemberDescriptorType)
+)
 """Types of members that hold no function as a method."""
 
 

@@ -1,13 +1,14 @@
 """Records that run code when they are used: whose they must be.
 
-A value of a notebook may be a pickle, and a pickle does what it says. Whoever may write to a store's folder may put one
-there as the result of any cell, so it is not enough that a record tells of it. A record also names what its body read,
-and is an answer while that is as it was: to tell so of a tool runs it, and the name is that of any program.
+A value of a notebook may be a pickle (`stargazer.ledger.record.runs_code`), and a pickle does what it says. Whoever may
+write to a store's folder may put one there as the result of any cell, so it is not enough that a record tells of it. A
+record also names what its body read, and is an answer while that is as it was: to tell so of a tool runs it, and the
+name is that of any program.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,16 +16,11 @@ if TYPE_CHECKING:
     from stargazer.ledger.record import Record
     from stargazer.store.records import Records
 
-__all__ = ["not_believed", "not_looked_at", "runs_code", "strangers"]
-
-VALUE = "notebook_value"
-"""Key of the assets that are values of notebooks' cells."""
+__all__ = ["not_looked_at", "strangers", "unsigned"]
 
 
-def not_believed(kept: Records, records: Mapping[str, Record]) -> set[str]:
-    """Ids of those records whose results run code when they are read, and that nobody who is believed has signed.
-
-    In a store that nobody else may write to everything is one's own, signed or not.
+def not_looked_at(kept: Records, records: Mapping[str, Record]) -> set[str]:
+    """Ids of those records of which nobody asks whether they are answers still, as nobody who is believed signed them.
 
     Parameters
     ----------
@@ -33,23 +29,12 @@ def not_believed(kept: Records, records: Mapping[str, Record]) -> set[str]:
     records
         Records of calls by their ids.
     """
-    return _unsigned(kept, [record for record in records.values() if runs_code(record.outputs)])
-
-
-def not_looked_at(kept: Records, records: Mapping[str, Record]) -> set[str]:
-    """Ids of those records of which nobody asks whether they are answers still, as nobody who is believed signed them.
-
-    Parameters
-    ----------
-    kept, records
-        As for `not_believed`.
-    """
     reading = [record for record in records.values() if record.reads]
     if not reading or kept.context.backend.is_private():  # asked first: it looks at three folders, not at each file
         return set()
     from stargazer.ledger.reads import asks_much
 
-    return _unsigned(kept, [record for record in reading if asks_much(record.reads)])
+    return unsigned(kept, [record for record in reading if asks_much(record.reads)])
 
 
 def strangers(kept: Records, records: Mapping[str, Record]) -> set[str]:
@@ -58,37 +43,25 @@ def strangers(kept: Records, records: Mapping[str, Record]) -> set[str]:
     Parameters
     ----------
     kept, records
-        As for `not_believed`.
+        As for `not_looked_at`.
     """
-    return _unsigned(kept, list(records.values()))
+    return unsigned(kept, list(records.values()))
 
 
-def _unsigned(kept: Records, doubtful: list[Record]) -> set[str]:
+def unsigned(kept: Records, doubtful: list[Record]) -> set[str]:
+    """Ids of those records that nobody who is believed has signed.
+
+    In a store that nobody else may write to everything is one's own, signed or not.
+
+    Parameters
+    ----------
+    kept
+        Those of a store, where they are.
+    doubtful
+        Records of calls.
+    """
     if not doubtful or kept.context.backend.is_private():
         return set()
     from stargazer.ledger.signatures import accepted
 
     return {record.id for record in doubtful} - accepted(kept, doubtful, "signed")
-
-
-def runs_code(encoded: Any) -> bool:
-    """Whether a result, as records have it, holds a value of a notebook that is more than data."""
-    todo = [encoded]
-    while todo:
-        each = todo.pop()
-        if "asset" in each:
-            if each["asset"].get("asset") == VALUE and not _is_data(each["asset"]):
-                return True
-        elif "dict" in each:
-            todo += [item for _, item in each["dict"]]
-        else:
-            todo += each.get("list") or each.get("tuple") or ()
-    return False
-
-
-def _is_data(asset: Mapping[str, Any]) -> bool:
-    from stargazer.assets.notebook import DATA_ALONE
-
-    facts = asset.get("facts")
-    codec = facts.get("codec") if isinstance(facts, dict) else None
-    return isinstance(codec, str) and codec in DATA_ALONE

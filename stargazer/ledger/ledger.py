@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, TypeVar
 
 from stargazer import config
 from stargazer.assets.fields import read_asset
-from stargazer.ledger.believed import not_believed, not_looked_at
-from stargazer.ledger.record import Record, cids_in, decode
+from stargazer.ledger.believed import not_looked_at, unsigned
+from stargazer.ledger.record import Record, cids_in, decode, runs_code
 from stargazer.store.context import Known, fallback
 from stargazer.store.layout import is_name
 from stargazer.store.store import StoreSource, open_store
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from stargazer.store.records import Records
 
 __all__ = ["Lead", "Ledger", "NotDeterministic"]
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 ALL = -1
 """No limit, as SQLite takes it."""
@@ -128,9 +131,12 @@ class Ledger:
 
     def leads(self, keys: Iterable[str]) -> dict[str, Lead]:
         """Where keys lead, as long as what the calls read beside their inputs is as it was."""
+        return self._leads(self.records.behind(keys))
+
+    def _leads(self, behind: Mapping[str, tuple[str, bytes]]) -> dict[str, Lead]:
         chosen: dict[str, Lead] = {}
         choices: dict[str, list[list[str]]] = {}
-        for key, (name, data) in self.records.behind(keys).items():
+        for key, (name, data) in behind.items():
             if not name:
                 choices[key] = _choices(data)
             elif _is_result(record := Record.from_bytes(data, name)) and _names(record, key):
@@ -140,14 +146,18 @@ class Ledger:
         choices |= doubtful
         if choices:
             chosen = {**{key: chosen[key] for key in chosen.keys() - doubtful}, **self._fitting(choices)}
-        return self._accepted(chosen)
+        accepted = self._accepted(chosen)
+        self._note_reads(lead.record for lead in accepted.values())
+        return accepted
 
     def _accepted(self, chosen: dict[str, Lead]) -> dict[str, Lead]:
         """Those of somebody whose results are accepted; results that run code when they are read are not anyone's."""
         records = {lead.record.id: lead.record for lead in chosen.values()}
         if (accept := self.accept) == "anyone":
-            # Of remotes others judge, who ask for anyone's.
-            bad = not_believed(self.records, records) if self._accept is None else set()
+            if self._accept is not None:  # of remotes others judge, who ask for anyone's
+                return chosen
+            doubtful = [record for record in records.values() if runs_code(record.outputs)]
+            bad = unsigned(self.records, doubtful) if doubtful else set()
             return {key: lead for key, lead in chosen.items() if lead.record.id not in bad} if bad else chosen
         from stargazer.ledger.signatures import accepted
 
@@ -213,11 +223,22 @@ class Ledger:
         """
         now, whose = time.monotonic(), (self.url, self.accept)
         wanted = [key for key in keys if _relies_on_nothing.get((*whose, key), -FRESH) < now - FRESH]
-        found = self.leads(wanted) if wanted else {}
-        if any(key not in found for key in wanted):
+        behind = self.records.behind(wanted) if wanted else {}
+        free = {key for key, (name, _) in behind.items() if name and key in _read_nothing.get(name, ())}
+        found = self._leads({key: each for key, each in behind.items() if key not in free})
+        if any(key not in free and key not in found for key in wanted):
             return None
-        _note_free({(*whose, key): now for key in wanted if not found[key].readers})
-        return tuple(dict.fromkeys(name for key in wanted for name in found[key].readers))
+        free |= {key for key, lead in found.items() if not lead.readers}
+        _note(_relies_on_nothing, {(*whose, key): now for key in free})
+        return tuple(dict.fromkeys(name for key in wanted if key not in free for name in found[key].readers))
+
+    @staticmethod
+    def _note_reads(records: Iterable[Record]) -> None:
+        """Note records that were read and accepted, and whose bodies read nothing: their bytes say so for ever.
+
+        What is noted need not be parsed again where calls rely on it. That a key leads there is asked each time.
+        """
+        _note(_read_nothing, {each.id: (each.plan_key, each.content_key) for each in records if not each.reads})
 
     def append(self, record: Record, before: tuple[str, ...] | None = (), *, newest: bool = False) -> Record:
         """Write a record and point its keys at it; a failed one gets no keys.
@@ -330,6 +351,7 @@ class Ledger:
         if is_own and (before is None or ways == own):
             keys = {record.content_key} if before is None else {record.content_key, plan_key}
             self.records.link_keys(keys, record.id, own)
+            self._note_reads([record])
             return record
         if is_own:
             self.records.link_keys([record.content_key], record.id, own)
@@ -403,10 +425,14 @@ _relies_on_nothing: dict[tuple[str, str, str], float] = {}
 """When a call was last seen to rely on no reads: by store, whose results are accepted, and plan key."""
 
 
-def _note_free(seen: Mapping[tuple[str, str, str], float]) -> None:
-    if len(_relies_on_nothing) > MOST_NOTED:
-        _relies_on_nothing.clear()
-    _relies_on_nothing.update(seen)
+_read_nothing: dict[str, tuple[str, str]] = {}
+"""Keys of records whose bodies read nothing, by the records' ids."""
+
+
+def _note(notes: dict[K, T], found: Mapping[K, T]) -> None:
+    if len(notes) > MOST_NOTED:
+        notes.clear()
+    notes.update(found)
 
 
 def _choices(data: bytes) -> list[list[str]]:

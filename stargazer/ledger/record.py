@@ -26,6 +26,7 @@ __all__ = [
     "encode",
     "ids_of",
     "map_assets",
+    "runs_code",
     "tools_digest",
     "walk_assets",
 ]
@@ -226,6 +227,9 @@ class Record(NamedTuple):
 LARGEST = 1 << 20
 """Characters of plain values in one result."""
 
+VALUE = "notebook_value"
+"""Key of the assets that are values of notebooks' cells."""
+
 
 def map_assets(result: Any, change: Callable[[Asset], Any]) -> Any:
     """Return `result` with every asset replaced by what `change` makes of it."""
@@ -346,6 +350,29 @@ def cids_in(encoded: Any) -> Iterator[str | None]:
     elif kind in ("tuple", "list", "dict"):
         for item in content:
             yield from cids_in(item[1] if kind == "dict" else item)
+
+
+def runs_code(encoded: Any) -> bool:
+    """Whether a result, as records have it, holds a value of a notebook that is more than data."""
+    todo = [encoded]
+    while todo:
+        each = todo.pop()
+        if "asset" in each:
+            if each["asset"].get("asset") == VALUE and not _is_data(each["asset"]):
+                return True
+        elif "dict" in each:
+            todo += [item for _, item in each["dict"]]
+        else:
+            todo += each.get("list") or each.get("tuple") or ()
+    return False
+
+
+def _is_data(asset: Mapping[str, Any]) -> bool:
+    from stargazer.assets.notebook import DATA_ALONE
+
+    facts = asset.get("facts")
+    codec = facts.get("codec") if isinstance(facts, dict) else None
+    return isinstance(codec, str) and codec in DATA_ALONE
 
 
 def decode(encoded: Any, asset: Callable[[dict[str, Any]], Any], named: type | None = None) -> Any:

@@ -36,6 +36,7 @@ __all__ = [
     "last_change",
     "modes_of",
     "odd_in",
+    "open_made",
     "opened",
     "private_folder",
     "remove_tree",
@@ -110,7 +111,7 @@ def opened(root: str, folder: str, *, make: bool = False, sign: str = "") -> Ite
     StoreGone
         It would be made, and the sign is not there.
     """
-    fd = _open_or_make(root, folder, sign) if make else _open(root, folder)
+    fd = open_made(root, folder, sign) if make else _open(root, folder)
     try:
         yield fd
     finally:
@@ -130,8 +131,11 @@ def check_sign(root: str, sign: str) -> None:
         raise StoreGone(errno.ENOENT, f"{message}; nothing was written in its place: bring it back, and go on")
 
 
-def _open_or_make(root: str, folder: str, sign: str) -> int:
-    """Open a folder, and make what is missing of the way to it, each part in the one that was opened before it."""
+def open_made(root: str, folder: str, sign: str) -> int:
+    """Open a folder as `opened` does with ``make``; whoever asks closes it.
+
+    What is missing of the way to it is made, each part in the one that was opened before it.
+    """
     if not folder:
         try:
             return _open(root, folder)

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import time
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stargazer.errors import StoreFull, StoreReadOnly
@@ -43,6 +43,19 @@ __all__ = [
 T = TypeVar("T")
 
 _VERSION = 2
+_LATE = {
+    "assets": {
+        "assets_by_cid": "assets (cid)",
+        "assets_by_key": "assets (key)",
+        "assets_by_successor": "assets (successor) WHERE successor IS NOT NULL",
+    },
+    "records": {
+        "records_by_task": "records (task, started)",
+        "records_by_start": "records (started)",
+        "links_by_record": "links (id)",
+    },
+}
+"""Indexes of the tables that nothing asks for while records are read in."""
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS folders (place TEXT PRIMARY KEY, mtime INTEGER) WITHOUT ROWID;
@@ -51,18 +64,12 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS assets (
         n INTEGER PRIMARY KEY, id TEXT UNIQUE, shard TEXT, key TEXT, cid TEXT, name TEXT, data BLOB, successor TEXT);
     CREATE INDEX IF NOT EXISTS assets_by_shard ON assets (shard);
-    CREATE INDEX IF NOT EXISTS assets_by_cid ON assets (cid);
-    CREATE INDEX IF NOT EXISTS assets_by_key ON assets (key);
-    CREATE INDEX IF NOT EXISTS assets_by_successor ON assets (successor) WHERE successor IS NOT NULL;
     CREATE TABLE IF NOT EXISTS facts (
         key TEXT, name TEXT, value TEXT, n INTEGER, PRIMARY KEY (key, name, value, n)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS records (
         id TEXT PRIMARY KEY, shard TEXT, task TEXT, status TEXT, started TEXT, seconds REAL, temp INTEGER);
     CREATE INDEX IF NOT EXISTS records_by_shard ON records (shard);
-    CREATE INDEX IF NOT EXISTS records_by_task ON records (task, started);
-    CREATE INDEX IF NOT EXISTS records_by_start ON records (started);
     CREATE TABLE IF NOT EXISTS links (cid TEXT, role TEXT, id TEXT, PRIMARY KEY (cid, role, id)) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS links_by_record ON links (id);
 """
 
 
@@ -207,11 +214,16 @@ def _open(path: Path | str) -> sqlite3.Connection:
             # The memory that WAL shares between processes cannot be shared by machines.
             network = path != ":memory:" and is_on_network(os.path.dirname(path))
             connection.execute(f"PRAGMA journal_mode = {'TRUNCATE' if network else 'WAL'}")
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}; PRAGMA user_version = {_VERSION}; COMMIT")
+            late = ";".join(_made_late(kind) for kind in _LATE)
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}; {late}; PRAGMA user_version = {_VERSION}; COMMIT")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _made_late(kind: str) -> str:
+    return ";".join(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}" for name, columns in _LATE[kind].items())
 
 
 def value_text(value: Any) -> str:
@@ -326,6 +338,8 @@ _HELD = 16 << 20
 """Bytes of records that are held, beside those that are asked for at once, before they are put into the index."""
 _PAGES = 1 << 16
 """KiB of the index that who writes may hold: with SQLite's own 2 MB each page is written and read again many times."""
+_MANY = 32
+"""Folders from which on it is cheaper to make an index of a table at the end."""
 _SUPERSEDED = ".superseded"
 
 
@@ -345,7 +359,7 @@ def follow(connection: sqlite3.Connection, backend: Backend, kind: str) -> None:
         with _Transaction(connection):
             _read_journal(connection, backend, backend.journal, kind)
     elif changed := _changed_folders(connection, backend, kind):
-        with _Transaction(connection):
+        with _Transaction(connection), _filled(connection, kind, len(changed)):
             _read_folders(connection, backend, kind, changed)
 
 
@@ -361,6 +375,18 @@ class _Transaction:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.connection.execute("ROLLBACK" if kind else "COMMIT")
+
+
+@contextmanager
+def _filled(connection: sqlite3.Connection, kind: str, folders: int) -> Iterator[None]:
+    """Fill an empty index of many folders: each further tree is made of all at once at the end, and not row by row."""
+    is_empty = connection.execute(f"SELECT 1 FROM {kind} LIMIT 1").fetchone() is None
+    late = is_empty and folders >= _MANY
+    for name in _LATE[kind] if late else ():
+        connection.execute(f"DROP INDEX {name}")
+    yield
+    for statement in _made_late(kind).split(";") if late else ():
+        connection.execute(statement)
 
 
 def _changed_folders(connection: sqlite3.Connection, backend: Backend, kind: str) -> list[str]:

@@ -74,57 +74,59 @@ class Staging:
         AssetError
             Two of the files have the same name, or a name is no file name.
         """
-        os.makedirs(directory, exist_ok=True)
+        place = str(directory if isinstance(directory, Path) else Path(directory))
+        if not os.path.isdir(place):  # the inputs of one call lie in one: it is made once, and looked for
+            os.makedirs(place, exist_ok=True)
         cids = [self._cid(member) for member in members(asset)]
         folders = self.dirs.load_nodes(cids)
         self.blobs.prefetch(cid for cid in cids if cid not in folders)
         taken: dict[str, str] = {}
         if seen is not None:
-            self._note_states(asset, Path(directory), folders, seen)
-        return self._stage(asset, Path(directory), copy, taken, replacing=False)
+            self._note_states(asset, place, folders, seen)
+        return self._stage(asset, place, copy, taken, replacing=False)
 
-    def _note_states(self, asset: Asset, directory: Path, folders: set[str], seen: dict[str, Signature]) -> None:
+    def _note_states(self, asset: Asset, directory: str, folders: set[str], seen: dict[str, Signature]) -> None:
         """Note the states of files after they were checked and before they are laid out."""
         for member in members(asset):
-            cid, path = self._cid(member), str(directory / file_name(member))
+            cid, path = self._cid(member), f"{directory}/{file_name(member)}"
             files = (
                 ((f"{path}/{name}", child) for name, child in self.dirs.walk(cid)) if cid in folders else [(path, cid)]
             )
             for where, child in files:
                 if child is not None:
-                    self.blobs.path(child)
+                    self.blobs.checked_file(child)
                     seen[where] = self.blobs.state(child)
 
-    def _stage(self, asset: Asset, directory: Path, copy: bool, taken: dict[str, str], replacing: bool) -> Asset:
+    def _stage(self, asset: Asset, directory: str, copy: bool, taken: dict[str, str], replacing: bool) -> Asset:
         cid, name = self._cid(asset), file_name(asset)
-        path = directory / name
+        path = f"{directory}/{name}"
         if name not in taken:
             self._lay(cid, path, copy, replacing)
         if taken.setdefault(name, cid) != cid:
             raise AssetError(f"{name} is the name of two different files of {asset}: they cannot lie side by side")
         companions = tuple(self._stage(each, directory, copy, taken, replacing) for each in asset.companions)
-        return placed(asset, path, asset.source, companions)
+        return placed(asset, Path(path), asset.source, companions)
 
     def _cid(self, asset: Asset) -> str:
         if asset.cid is None:
             raise NotFound(f"{asset} is a draft: save it first, then it can be fetched")
         return asset.cid
 
-    def _lay(self, cid: str, path: Path, copy: bool, replacing: bool) -> None:
+    def _lay(self, cid: str, path: str, copy: bool, replacing: bool) -> None:
         if not self.dirs.load_nodes([cid]):
-            self._lay_file(cid, str(path), copy, replacing)
+            self._lay_file(cid, path, copy, replacing)
             return
         found = list(self.dirs.walk(cid))
         self.blobs.prefetch(child for _, child in found if child is not None)
         _make_folder(path)
         for name, child in found:
             if child is None:
-                _make_folder(path / name)
+                _make_folder(f"{path}/{name}")
             else:
                 self._lay_file(child, f"{path}/{name}", copy, replacing)
 
     def _lay_file(self, cid: str, path: str, copy: bool, replacing: bool) -> None:
-        source = str(self.blobs.path(cid))
+        source = self.blobs.checked_file(cid)
         try:
             lay(source, path, copy, replacing)
         except OSError as error:
@@ -183,14 +185,14 @@ class Staging:
         directory.mkdir(parents=True, exist_ok=True)
         page = found.name.endswith((".html", ".htm"))  # browsers go by the name of what a link leads to
         with self.blobs.in_use():
-            return self._stage(found, directory, page, {}, replacing=True).path
+            return self._stage(found, str(directory), page, {}, replacing=True).path
 
 
-def _make_folder(path: Path) -> None:
+def _make_folder(path: str) -> None:
     try:
-        path.mkdir(exist_ok=True)
+        Path(path).mkdir(exist_ok=True)
     except OSError as error:
-        raise _told(error, str(path)) from error
+        raise _told(error, path) from error
 
 
 def _told(error: OSError, path: str) -> Exception:

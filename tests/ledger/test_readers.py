@@ -24,17 +24,45 @@ def test_the_record_of_a_list_is_not_read_for_each_element(store: Store, monkeyp
         read.append(identifier)
         return parse(data, identifier)
 
-    def asked(seconds: float) -> int:
+    def asked(seconds: float, *, noted: bool) -> int:
         monkeypatch.setattr(module, "FRESH", seconds)
         module._relies_on_nothing.clear()
+        module._read_nothing.clear()
         read.clear()
         before = Ledger(store.records)
-        for _ in range(40):
-            assert before.readers([found.plan_key]) == ()
+        with monkeypatch.context() as patched:
+            if not noted:
+                patched.setattr(module, "_note", lambda notes, found: None)
+            for _ in range(40):
+                assert before.readers([found.plan_key]) == ()
         return read.count(whole.id)
 
     monkeypatch.setattr(Record, "from_bytes", counting)
-    assert (asked(3600.0), asked(-1.0)) == (1, 40)
+    assert (asked(3600.0, noted=True), asked(-1.0, noted=True), asked(-1.0, noted=False)) == (1, 1, 40)
+
+
+def test_what_was_just_recorded_is_not_read_again_by_who_takes_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FRESH", -1.0)
+    calls = [pieces(count=count) for count in (2, 3)]
+    for call in calls:
+        call.compute(scheduler="sync")
+    monkeypatch.setattr(Record, "from_bytes", lambda data, identifier: pytest.fail(f"{identifier} was read"))
+    assert Ledger(store.records).readers([call.plan_key for call in calls]) == ()
+
+
+def test_a_key_that_was_turned_to_the_record_of_another_call_is_not_believed(store: Store) -> None:
+    mine, other = pieces(count=2), pieces(count=3)
+    for call in (mine, other):
+        call.compute(scheduler="sync")
+    ledger = Ledger(store.records)
+    found = ledger.find(other.plan_key)
+    assert found is not None
+    assert ledger.readers([mine.plan_key]) == ()
+    module._relies_on_nothing.clear()
+    store.records.set_keys({mine.plan_key: found.id.encode()})
+    assert ledger.readers([mine.plan_key]) is None, "what is noted of that record is its own keys"
 
 
 @pytest.mark.filterwarnings("ignore::stargazer.execute.findings.HiddenInput")

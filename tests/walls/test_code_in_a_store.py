@@ -20,7 +20,8 @@ from stargazer.assets.notebook import DATA_ALONE, NotebookValue
 from stargazer.cid import cid_of_path
 from stargazer.errors import ConfigError, NotebookError, NotFound
 from stargazer.ledger import Ledger, Record
-from stargazer.ledger.believed import VALUE, not_looked_at, runs_code
+from stargazer.ledger.believed import not_looked_at
+from stargazer.ledger.record import VALUE, runs_code
 from stargazer.ledger.signatures import make_key, public_key, sign_made, sign_text, whose_text
 from stargazer.notebook.codecs import BUILT_IN
 from stargazer.runs.history import Note, find_run, read_job, whose_may_go_on

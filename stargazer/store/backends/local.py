@@ -29,6 +29,7 @@ from stargazer.store.folders import (
     last_change,
     modes_of,
     odd_in,
+    open_made,
     opened,
     remove_tree,
 )
@@ -341,8 +342,11 @@ class LocalBackend:
 
     def _adopt(self, path: str, place: str) -> None:
         folder, _, name = place.rpartition("/")
-        with opened(self.root, folder, make=True, sign=self._sign) as fd:
+        fd = open_made(self.root, folder, self._sign)
+        try:
             os.rename(path, name, dst_dir_fd=fd)
+        finally:
+            os.close(fd)
 
     def _clear(self, place: str, error: Exception) -> bool:
         """Put aside what stands in the way of a place, a folder's name below the top or a file's; whether it was so."""

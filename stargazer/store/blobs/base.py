@@ -60,9 +60,13 @@ class Blobs(ABC):
     def root(self) -> str:
         """Local directory of the files that are given out, by the two characters before the last of their CIDs."""
 
-    @abstractmethod
     def path(self, cid: str) -> Path:
         """Path of the checked, read-only bytes on this host; `BlobLost` if they are missing or corrupt."""
+        return Path(self.checked_file(cid))
+
+    @abstractmethod
+    def checked_file(self, cid: str) -> str:
+        """The same path as text."""
 
     @abstractmethod
     def check_unharmed(self, cid: str) -> None:
@@ -225,8 +229,8 @@ class Blobs(ABC):
         """Keep the bytes of several files."""
         return [self.take(path, move=move, progress=progress) for path in paths]
 
-    def checked(self, cid: str) -> Path | None:
-        """Path of the given-out file if it is there and good, None if it is not there.
+    def checked(self, cid: str) -> bool:
+        """Whether the given-out file is there; what is there is good.
 
         Raises
         ------
@@ -237,12 +241,12 @@ class Blobs(ABC):
         try:
             found = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return False
         if not self.memo.knows(cid, found) or not stat.S_ISREG(found.st_mode):
             if not stat.S_ISREG(found.st_mode) or not self.is_good(cid, path):
                 raise BlobLost(cid, f"corrupt ({self._put_aside(cid)})")
             self.memo.note(cid, found)
-        return Path(path)
+        return True
 
 
 def movable(found: os.stat_result, path: str, directory: str) -> bool:

@@ -67,16 +67,14 @@ class CachedBlobs(Blobs):
             if held:
                 self.cache.release(held)
 
-    def path(self, cid: str) -> Path:
+    def checked_file(self, cid: str) -> str:
         """Path of the checked bytes on this host; `BlobLost` if they are missing or corrupt."""
         self._claim([cid])
-        found = self._cached(cid)
-        if found is None:
+        if not self._is_cached(cid):
             self._fetch_once([cid])
-            found = self._cached(cid)
-        if found is None:
-            raise BlobLost(cid)
-        return found
+            if not self._is_cached(cid):
+                raise BlobLost(cid)
+        return self.file(cid)
 
     def lend(self, cid: str) -> None:
         """Keep a file for two days."""
@@ -124,19 +122,19 @@ class CachedBlobs(Blobs):
     def _fetch_once(self, cids: list[str]) -> None:
         """Fetch what nobody else on this host is fetching already."""
         with self.cache.arriving(cids):
-            missing = [cid for cid in cids if self._cached(cid) is None]
+            missing = [cid for cid in cids if not self._is_cached(cid)]
             if missing:
                 self._fetch(missing)
 
-    def _cached(self, cid: str) -> Path | None:
+    def _is_cached(self, cid: str) -> bool:
         try:
             return self.checked(cid)
         except BlobLost:
-            return None
+            return False
 
     def _keep(self, cid: str, path: str) -> None:
         self._claim([cid])
-        if self._cached(cid) is not None:  # a task may have it before it: another file must not take its place
+        if self._is_cached(cid):  # a task may have it before it: another file must not take its place
             os.unlink(path)
             return
         os.chmod(path, 0o444)

@@ -17,7 +17,6 @@ from stargazer.store.blobs.base import HELD_AFTER, MTIME, Blobs, Stored, movable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from stargazer.cid.unixfs import Progress
     from stargazer.store.backends.local import LocalBackend
@@ -43,16 +42,15 @@ class LocalBlobs(Blobs):
         """Directory of the blobs themselves."""
         return self._root
 
-    def path(self, cid: str) -> Path:
+    def checked_file(self, cid: str) -> str:
         """Path of the blob itself, checked; `BlobLost` if it is missing or corrupt."""
-        found = self.checked(cid)
-        if found is None:
-            raise BlobLost(cid)
-        return found
+        self.check_unharmed(cid)
+        return self.file(cid)
 
     def check_unharmed(self, cid: str) -> None:
         """Raise `BlobLost` if the blob was changed or is gone."""
-        self.path(cid)
+        if not self.checked(cid):
+            raise BlobLost(cid)
 
     def prefetch(self, cids: Iterable[str]) -> None:
         """Nothing: they are here."""
