@@ -1,14 +1,27 @@
-"""Hosts that others may have a server ask for files: public ones, and none of this machine's own networks.
+"""Hosts: whose certificates are believed, and which ones others may have us ask.
 
 Who may not reach a service of an inner network could else have it read by one who can: by the address of a file.
 """
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
+from typing import TYPE_CHECKING
 
-__all__ = ["inner_addresses", "is_public"]
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["certificates", "inner_addresses", "is_public"]
+
+
+@functools.cache
+def certificates() -> ssl.SSLContext:
+    """Whom this machine believes: read once a process, for it takes longer than a small request."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def is_public(address: str) -> bool:

@@ -22,6 +22,7 @@ from stargazer.executors.desk import Desk
 from stargazer.executors.tars import DAMAGED, opened_tar
 from stargazer.executors.values import FORMATS, MODULE, Unsendable, decode, encode
 from stargazer.executors.waiting import awaited
+from stargazer.hosts import certificates
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class Executor:
             It cannot be asked, or is no executor.
         """
         try:
-            answer = httpx.get(f"{self.url}/health", timeout=CONNECTS_WITHIN)
+            answer = httpx.get(f"{self.url}/health", timeout=CONNECTS_WITHIN, verify=certificates())
             found = answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:
             raise RemoteError(f"the executor {self.url} cannot be asked: {error or type(error).__name__}") from error
@@ -311,7 +312,7 @@ class _Asked:
         limit = httpx.Timeout(STALLED, connect=CONNECTS_WITHIN, read=self._seconds + GRACE)
         url = self._executor.url
         try:
-            async with httpx.AsyncClient(timeout=limit) as client:
+            async with httpx.AsyncClient(timeout=limit, verify=certificates()) as client:
                 deadline = asyncio.get_running_loop().time() + self._seconds
                 while not await self._once(client, deadline):
                     pass

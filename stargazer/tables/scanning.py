@@ -261,7 +261,8 @@ def _of_iceberg(
     files = planned(table, where, number)
     if not source.catalog:
         _check_places(files, Path(source.place))
-    return [_file_of(each, table.metadata, shape, needed, where, catalog) for each in files], needed, wanted
+    names = tuple(field.name for field in needed.fields)
+    return [_file_of(each, table.metadata, shape, names, where, catalog) for each in files], needed, wanted
 
 
 def _check_places(files: Sequence[Any], folder: Path) -> None:
@@ -283,12 +284,11 @@ def _snapshot(table: Any, wanted: int | str | None) -> int | None:
     return identifier
 
 
-def _file_of(planned: Any, metadata: Any, shape: str, needed: Any, where: str, catalog: str) -> _File:
+def _file_of(planned: Any, metadata: Any, shape: str, names: tuple[str, ...], where: str, catalog: str) -> _File:
     file = planned.file
     if not planned.delete_files and file.file_format.value == "PARQUET":
         groups = _groups(file.file_path, file.file_size_in_bytes, "", catalog, shape, where)
         if groups is not None:
-            names = tuple(field.name for field in needed.fields)
             kept, number = groups
             made = [Group(file.file_path, file.file_size_in_bytes, "", each, names, catalog) for each in kept]
             return _File(made, number)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from stargazer.executors.asking import VERSION
-from stargazer.hosts import is_public
+from stargazer.hosts import certificates, is_public
 from stargazer.service.problems import Refusal
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Manifest:
 
     def __init__(self, told: Mapping[str, Any], largest: int, allowed: Collection[str]) -> None:
         self._told, self._largest, self._allowed, self._taken = told, largest, allowed, 0
-        self._client = httpx.AsyncClient(timeout=httpx.Timeout(STALLED, connect=CONNECTS_WITHIN))
+        self._client = httpx.AsyncClient(timeout=httpx.Timeout(STALLED, connect=CONNECTS_WITHIN), verify=certificates())
 
     async def __aenter__(self) -> Self:
         return self
