@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["Engine", "Visit"]
+__all__ = ["Engine", "Visit", "once"]
 
 MOST_JSON = 16 << 20
 DIGITS = 18
@@ -175,8 +175,14 @@ class Visit:
         return await anyio.to_thread.run_sync(within)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Members of an object; of one that stands there twice, whoever looks at a request before us may take the other."""
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Members of an object: of one that stands there twice, whoever looks at a request before us may take the other.
+
+    Raises
+    ------
+    Refusal
+        422: one does.
+    """
     members = dict(pairs)
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
@@ -187,7 +193,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _read(body: bytes) -> dict[str, Any]:
     try:
-        members = json.loads(body or b"{}", object_pairs_hook=_once)
+        members = json.loads(body or b"{}", object_pairs_hook=once)
         json.dumps(members, ensure_ascii=False).encode()  # a half of a surrogate pair is no text
     except UnicodeEncodeError:
         raise Refusal(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
@@ -355,6 +356,28 @@ def test_no_two_tenants_have_one_store_by_whatever_name(tmp_path: Path, other: s
 def test_what_a_body_says_twice_is_not_chosen_from(service: Served, body: str, twice: str) -> None:
     told = service.ask("POST", "/v1/materialize", "anna-token", content=body, told={"Content-Type": "application/json"})
     assert (told.status_code, told.json()["detail"]) == (422, f"{twice} stands in one object twice")
+
+
+@pytest.mark.parametrize(
+    ("query", "facts"),
+    [
+        ("name=q&type=r1&fact.asset=r2", {"asset": "r2"}),
+        ("name=q&fact.name=r", {"name": "r"}),
+        ("fact.path=/etc/passwd", {"path": "/etc/passwd"}),
+        ("fact.=x", {"": "x"}),
+        ("name=" + "x" * 256, None),
+        ("name=" + "%C3%A4" * 128, None),
+    ],
+)
+def test_what_no_file_can_be_called_and_no_fact_can_be(service: Served, query: str, facts: Any) -> None:
+    told = [service.ask("POST", f"/v1/assets?{query}", "anna-token", content=b"x")]
+    name = unquote(query.removeprefix("name=")) if facts is None else "x"
+    said = {"filename": name, "facts": json.dumps(facts or {})}
+    metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in said.items())
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "1", "Upload-Metadata": metadata}
+    told += [service.ask("POST", "/v1/assets", "anna-token", told=headers)]
+    for each in told:
+        assert (each.status_code, each.json()["where"]) == (422, "name" if facts is None else "facts")
 
 
 @pytest.mark.parametrize("name", ["demo//x", "demo/../x", "demo/a b", "demo/@1", "demo/x@latest", "demo/" + "x" * 300])
