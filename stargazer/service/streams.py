@@ -14,7 +14,7 @@ from stargazer.service.problems import Refusal, problem_of
 from stargazer.tables.arrow import arrow, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from starlette.requests import Request
@@ -107,11 +107,10 @@ def tar_response(store: Store, cid: str, name: str, headers: Mapping[str, str]) 
 
 
 def _tar(store: Store, cid: str, name: str) -> Iterator[bytes]:
+    found: Iterable[tuple[str, str | None]] = [(name, cid)]
     if store.is_directory(cid):
         yield _tar_header(name, 0, tarfile.DIRTYPE)
         found = ((f"{name}/{path}", file) for path, file in store.walk(cid))
-    else:
-        found = iter([(name, cid)])
     for path, file in found:
         if file is None:
             yield _tar_header(path, 0, tarfile.DIRTYPE)
