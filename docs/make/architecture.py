@@ -25,7 +25,7 @@ GROUPS = {
     ),
     "ground": (
         "cid", "display", "fingerprint", "config", "bounded", "hosts", "origins", "plugins", "errors", "visible",
-    ),  # fmt: skip
+    ),
 }  # fmt: skip
 
 WIDTH, ROW, GAP, LEFT = 960, 34, 8, 20
