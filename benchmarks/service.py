@@ -1,11 +1,14 @@
 """What does asking a service cost? A hit over HTTP, warm row groups, an append to a table of many files.
 
 Beside a bare answer of the same server, the same Arrow files mapped into memory, and the whole table read anew. Aims: a
-hit takes at most 5 ms of the server; 100 warm row groups at most 1.2 × mapping the same files.
+hit takes at most 5 ms of the server; 100 warm row groups at most 1.2 × mapping the same files; a cell on an executor at
+most 50 ms more than a process of Python that does nothing.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,17 +19,19 @@ import httpx
 import pyarrow as pa
 import uvicorn
 from pyiceberg.catalog.sql import SqlCatalog
+from starlette.applications import Starlette
 
 import stargazer as sg
 from benchmarks.rounds import Ratio, clock, compare, in_turns, temporary
 from stargazer.service.application import application
+from stargazer.service.executor import Executor, worker_application
 from stargazer.service.serving import listening
 from stargazer.service.settings import Settings
-from stargazer.tables import read_table, scan
+from stargazer.tables import scan
 
 __all__ = ["measure"]
 
-AIM_HIT, AIM_WARM = 5.0, 1.2
+AIM_HIT, AIM_WARM, AIM_CELL = 5.0, 1.2, 50.0
 GROUPS, ROWS = 100, 100_000
 
 
@@ -41,6 +46,7 @@ def measure(quick: bool = False) -> Iterator[Ratio]:
     with temporary() as directory, sg.Store(str(directory / "store")) as store:
         yield from hits(store, directory, 50 if quick else 500)
         yield from tables(directory, 1_000 if quick else ROWS, 3 if quick else 9)
+        yield from cells(5 if quick else 50)
 
 
 @sg.task
@@ -57,7 +63,7 @@ def hits(store: sg.Store, directory: Path, requests: int) -> Iterator[Ratio]:
     words = store.add(directory / "words.txt")
     sg.transform("copied@v1")(copied)
     body = {"inputs": [words.id], "transform": {"executor": "copied@v1"}}
-    url, end = _served(store)
+    url, end = _served(application(Settings({"default": store.url})))
     try:
         with httpx.Client(base_url=url) as client:
 
@@ -79,9 +85,8 @@ def hits(store: sg.Store, directory: Path, requests: int) -> Iterator[Ratio]:
         end()
 
 
-def _served(store: sg.Store) -> tuple[str, Callable[[], None]]:
+def _served(app: Starlette) -> tuple[str, Callable[[], None]]:
     opened = listening("127.0.0.1", 0)
-    app = application(Settings({"default": store.url}))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]}, daemon=True)
     thread.start()
@@ -106,10 +111,10 @@ def tables(directory: Path, rows: int, rounds: int) -> Iterator[Ratio]:
     for number in range(GROUPS):
         table.append(_rows(number * rows, rows))
     uri = f"file://{warehouse}#db.events"
-    parts = [part.fetch() for part in sg.run(list(scan(uri, ["id", "value"])), progress=False).result()]
+    parts = [str(part.fetch()) for part in sg.run(list(scan(uri, ["id", "value"])), progress=False).result()]
     runs = {
         "ours": lambda: clock(lambda: _summed(scan(uri, ["id", "value"]).to_table())).wall,
-        "bare": lambda: clock(lambda: _summed(pa.concat_tables(map(read_table, parts)))).wall,
+        "bare": lambda: clock(lambda: _summed(pa.concat_tables(map(_mapped, parts)))).wall,
     }
     found = in_turns(runs, rounds)
     yield compare(
@@ -123,6 +128,31 @@ def tables(directory: Path, rows: int, rounds: int) -> Iterator[Ratio]:
         appended.append((ours, theirs))
     ours, theirs = zip(*appended, strict=True)
     yield compare("service", "after an append of one file", "pyiceberg, all files", ours, theirs, "s")
+
+
+def cells(rounds: int) -> Iterator[Ratio]:
+    """A small cell on an executor of this machine, beside the process of Python that it needs anyway."""
+    url, end = _served(worker_application("secret"))
+    far = Executor(url, "secret")
+    bare = [sys.executable, "-c", "b = 2"]
+    try:
+        runs = {
+            "ours": lambda: clock(lambda: far.execute("b = a + 1", {"a": 1})).wall * 1e3,
+            "bare": lambda: clock(lambda: subprocess.run(bare, check=True)).wall * 1e3,
+        }
+        found = in_turns(runs, rounds)
+        over = [ours - theirs for ours, theirs in zip(found["ours"], found["bare"], strict=True)]
+        yield compare(
+            "service", "a cell on an executor, more than", "a bare process", over, found["bare"], "ms", aim=AIM_CELL,
+            of="ours",
+        )  # fmt: skip
+    finally:
+        end()
+
+
+def _mapped(path: str) -> pa.Table:
+    """An Arrow file as whoever has only pyarrow maps it."""
+    return pa.ipc.open_file(pa.memory_map(path)).read_all()
 
 
 def _rows(start: int, count: int) -> pa.Table:

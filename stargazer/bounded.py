@@ -31,6 +31,7 @@ __all__ = [
     "check_reading",
     "is_count",
     "is_nested_deeper",
+    "judge_of_reading",
     "lines_of",
     "parse_json",
     "parse_yaml",
@@ -79,8 +80,13 @@ def read_within(judge: Callable[[str], object]) -> Iterator[None]:
 
 def check_reading(place: str | Path) -> None:
     """Ask whoever judges paths here, if anybody does."""
-    if (judge := _judge.get()) is not None:
+    if (judge := judge_of_reading()) is not None:
         judge(str(place))
+
+
+def judge_of_reading() -> Callable[[str], object] | None:
+    """Return whoever judges paths here, if anybody does: for what goes on in threads of others, which do not know."""
+    return _judge.get()
 
 
 def read_text(path: Path, most: int = LARGEST) -> str:

@@ -375,12 +375,12 @@ def prompt_settings() -> dict[str, Any]:
 
 
 def mcp_setting(name: str) -> Any:
-    """One of the settings of the MCP server: ``folders``, ``verify`` or ``largest-upload``."""
+    """One of the settings of the MCP server: ``folders``, ``hosts``, ``verify`` or ``largest-upload``."""
     defaults = _defaults()["mcp"]
     value = {**defaults, **(setting("mcp", dict) or {})}[name]
-    kinds: dict[str, tuple[type, ...]] = {"folders": (list,), "verify": (str,), "largest-upload": (str, int)}
-    is_right = value is None or (isinstance(value, kinds[name]) and not isinstance(value, bool))
-    if not is_right or (name == "folders" and not all(isinstance(each, str) and each for each in value or ())):
+    kinds: dict[str, tuple[type, ...]] = {"verify": (str,), "largest-upload": (str, int)}
+    is_right = value is None or (isinstance(value, kinds.get(name, (list,))) and not isinstance(value, bool))
+    if not is_right or (name not in kinds and not all(isinstance(each, str) and each for each in value or ())):
         raise ConfigError(f"stargazer.mcp.{name} is {value!r} ({origin_of('mcp')}), but is as {defaults[name]!r}")
     return value
 

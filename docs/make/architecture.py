@@ -23,7 +23,9 @@ GROUPS = {
         "driver", "client", "names", "prompts", "runs", "tables", "api", "calls", "execute", "executors", "remotes",
         "relay", "ledger", "tools", "store", "assets", "profiles",
     ),
-    "ground": ("cid", "display", "fingerprint", "config", "bounded", "origins", "plugins", "errors", "visible"),
+    "ground": (
+        "cid", "display", "fingerprint", "config", "bounded", "hosts", "origins", "plugins", "errors", "visible",
+    ),
 }  # fmt: skip
 
 WIDTH, ROW, GAP, LEFT = 960, 34, 8, 20

@@ -17,11 +17,12 @@ import httpx
 
 from stargazer.bounded import is_count, parse_json
 from stargazer.cid import cid_of_bytes, cid_of_file
-from stargazer.errors import CIDMismatch, RemoteError, RemoteRefused
+from stargazer.errors import CIDMismatch, RemoteError, RemoteRefused, StargazerError
 from stargazer.executors.desk import Desk
 from stargazer.executors.tars import DAMAGED, opened_tar
 from stargazer.executors.values import FORMATS, MODULE, Unsendable, decode, encode
 from stargazer.executors.waiting import awaited
+from stargazer.hosts import certificates
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ GRACE = 30.0
 
 CONNECTS_WITHIN, STALLED = 10.0, 120.0
 """Seconds: for a connection; and without a byte, beyond the time that the work itself may take."""
+
+MOST_AMOUNT = 1 << 62
+"""Of seconds and bytes that are told of a body."""
 
 BUSY, LONGEST_PAUSE = (429, 503), 30.0
 PIECE = 1 << 20
@@ -155,7 +159,7 @@ class Executor:
             It cannot be asked, or is no executor.
         """
         try:
-            answer = httpx.get(f"{self.url}/health", timeout=CONNECTS_WITHIN)
+            answer = httpx.get(f"{self.url}/health", timeout=CONNECTS_WITHIN, verify=certificates())
             found = answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:
             raise RemoteError(f"the executor {self.url} cannot be asked: {error or type(error).__name__}") from error
@@ -246,6 +250,8 @@ class Executor:
                 made[name] = decode(form, data, trust=self.trust)
             except Unsendable as error:
                 unsent[name] = str(error)
+            except (ValueError, OSError, LookupError, TypeError, StargazerError) as error:  # Arrow's are of these kinds
+                raise RemoteRefused(f"{self.url} sent {name}, which is no {form}: {visible(str(error))}") from error
         printed = (bundle.read(str(told.get(each)), MOST_TEXT) or b"" for each in ("stdout_file", "stderr_file"))
         out, err = (text.decode("utf-8", "replace") for text in printed)
         changed = tuple(_changed(told.get("mutation_warnings")))
@@ -311,7 +317,7 @@ class _Asked:
         limit = httpx.Timeout(STALLED, connect=CONNECTS_WITHIN, read=self._seconds + GRACE)
         url = self._executor.url
         try:
-            async with httpx.AsyncClient(timeout=limit) as client:
+            async with httpx.AsyncClient(timeout=limit, verify=certificates()) as client:
                 deadline = asyncio.get_running_loop().time() + self._seconds
                 while not await self._once(client, deadline):
                     pass
@@ -360,6 +366,31 @@ def _pause(answer: httpx.Response) -> float:
     return min(float(text), LONGEST_PAUSE) if is_count(text) else 1.0
 
 
+def _as_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _is_amount(value: Any) -> bool:
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value is None or (known and 0 <= value < MOST_AMOUNT)  # NaN neither
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, dict) for each in value.values())
+
+
+SHAPES: dict[str, Callable[[Any], bool]] = {
+    "success": lambda value: isinstance(value, bool),
+    "variables": _are_objects,
+    "files": lambda value: value is None or _are_objects(value),
+    "folders": lambda value: value is None or isinstance(value, list),
+    "warnings": lambda value: value is None or isinstance(value, list),
+    "cpu_seconds": _is_amount,
+    "peak_bytes": _is_amount,
+}
+"""What the members of a manifest must be."""
+
+
 class Bundle:
     """A bundle that came: files by name, of which nothing is written anywhere by itself.
 
@@ -390,14 +421,23 @@ class Bundle:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What it says that it holds."""
+        """What it says that it holds, in the shapes that it must have; what raised is text, whatever it was.
+
+        Raises
+        ------
+        RemoteRefused
+            It says nothing of the kind.
+        """
         try:
             told = parse_json(self.read("manifest.json", MOST_TEXT) or b"", "manifest.json")
-            told["success"], told["variables"] = bool(told["success"]), dict(told["variables"])
-        except (KeyError, ValueError, TypeError) as error:
+        except ValueError as error:
             raise RemoteRefused(f"{self._url} sent no manifest: {error}") from error
-        found: dict[str, Any] = told
-        return found
+        if not isinstance(told, dict):
+            raise RemoteRefused(f"{self._url} sent no manifest: it is no object")
+        if wrong := [name for name, fits in SHAPES.items() if not fits(told.get(name))]:
+            raise RemoteRefused(f"{self._url} sent no manifest: its {', '.join(wrong)} cannot be read")
+        raised = {name: _as_text(told.get(name)) for name in ("error", "traceback")}
+        return {**told, **raised}
 
     def read(self, name: str, most: int) -> bytes | None:
         """A file of it; None where it is not there."""

@@ -194,17 +194,17 @@ def _taken(bundle: Bundle, place: Place, name: str, task: Any, work: Workdir, st
     for folder in told.get("folders") or ():
         _inside(work.path, folder, place).mkdir(parents=True, exist_ok=True)
     for path, each in (told.get("files") or {}).items():
-        bundle.take(str(each["file"]), _inside(work.path, path, place), str(each["cid"]), place.largest)
-    return decode(_absolute(told.get("result"), work.path, place), Asset.from_dict, task.result_type)
+        bundle.take(str(each.get("file")), _inside(work.path, path, place), str(each.get("cid")), place.largest)
+    try:
+        return decode(_absolute(told.get("result"), work.path, place), Asset.from_dict, task.result_type)
+    except (AttributeError, TypeError, ValueError, LookupError, errors.AssetError) as error:
+        raise RemoteRefused(f"{place.url} sent no result: {visible(str(error))}") from error
 
 
 def _absolute(encoded: Any, root: Path, place: Place) -> Any:
-    try:
-        for told in dicts_of(encoded):
-            if "path" in told:
-                told["path"] = str(_inside(root, told["path"], place, given=True))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise RemoteRefused(f"{place.url} sent no result: {error}") from error
+    for told in dicts_of(encoded):
+        if "path" in told:
+            told["path"] = str(_inside(root, told["path"], place, given=True))
     return encoded
 
 

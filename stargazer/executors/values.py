@@ -91,7 +91,10 @@ def _module(data: bytes) -> ModuleType:
     name = told.get("module") or told.get("name") if isinstance(told, dict) else told
     if not isinstance(name, str) or not MODULE_NAME.fullmatch(name):
         raise Unsendable(f"{text[:100]!r} names no module")
-    return importlib.import_module(name)
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise Unsendable(f"the module {name} cannot be imported here: {error}") from error
 
 
 def _is_json(value: Any) -> bool:

@@ -15,7 +15,7 @@ from stargazer.store.layout import is_name
 from stargazer.store.store import StoreSource, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from stargazer.assets import Asset
     from stargazer.store.records import Records
@@ -65,10 +65,17 @@ class Ledger:
         Those of a store, the keys that lead to them, and what they made.
     accept
         Whose records may be hits: ``"anyone"``, ``"signed"`` or ``"own"``; ``stargazer.accept`` by default.
+    read
+        Makes a record of its bytes, of which the id that it is told is the digest: who asks often may remember some.
     """
 
-    def __init__(self, records: Records, accept: str | None = None) -> None:
-        self.records, self._accept = records, accept
+    def __init__(
+        self,
+        records: Records,
+        accept: str | None = None,
+        read: Callable[[bytes, str], Record | None] = Record.from_bytes,
+    ) -> None:
+        self.records, self._accept, self._read = records, accept, read
 
     @property
     def url(self) -> str:
@@ -139,7 +146,7 @@ class Ledger:
         for key, (name, data) in behind.items():
             if not name:
                 choices[key] = _choices(data)
-            elif _is_result(record := Record.from_bytes(data, name)) and _names(record, key):
+            elif _is_result(record := self._read(data, name)) and _names(record, key):
                 chosen[key] = Lead(record)
         # One that read something never stands alone under a key, unless somebody else wrote the key.
         doubtful = {key: [[lead.record.id, lead.record.id]] for key, lead in chosen.items() if lead.record.reads}
@@ -174,7 +181,7 @@ class Ledger:
         from stargazer.ledger.reads import Present
 
         wanted = dict.fromkeys(name for lines in choices.values() for line in lines for name in line)
-        read = {name: Record.from_bytes(data, name) for name, data in self.records.get_many(wanted).items()}
+        read = {name: self._read(data, name) for name, data in self.records.get_many(wanted).items()}
         found = {name: record for name, record in read.items() if _is_result(record)}
         unasked = not_looked_at(self.records, found)
         known = {name: record for name, record in found.items() if name not in unasked}

@@ -4,16 +4,18 @@ import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from anyio import to_thread
 from mcp.server.mcpserver import Context
 from pydantic import Field
 
-from stargazer import catalog
+from stargazer import catalog, config
 from stargazer.bounded import read_within
 from stargazer.catalog import Entry
 from stargazer.catalog.composite import given_paths
 from stargazer.errors import ArgumentError
+from stargazer.hosts import inner_addresses
 from stargazer.mcp.answers import page
 from stargazer.mcp.hints import READS, tool
 from stargazer.mcp.place import Place
@@ -23,8 +25,9 @@ from stargazer.runs.planner import Plan, plan
 
 __all__ = ["CatalogTools", "bound_calls", "check_path"]
 
-ELSEWHERE = ("https://", "http://", "ftp://", "s3://", "gs://")
-"""What addresses of files that are not on this machine begin with."""
+WITH_HOSTS = ("https://", "http://", "ftp://")
+ELSEWHERE = (*WITH_HOSTS, "s3://", "gs://")
+"""What addresses of files that are not on this machine begin with; those of buckets name no host."""
 
 Cursor = Annotated[str | None, Field(description="next_cursor of the page before.", max_length=200)]
 Filters = Annotated[
@@ -160,6 +163,22 @@ def check_path(place: Place, roots: list[Path] | None, text: str) -> None:
         place.folders.file(os.path.join(os.getcwd(), text), roots)  # `..` behind a link is that of where it leads
     elif "::" in text or not text.lower().startswith(ELSEWHERE):
         raise ArgumentError(f"{text[:200]}: addresses that are read begin with {', '.join(ELSEWHERE)}")
+    elif text.lower().startswith(WITH_HOSTS):
+        _check_host(text)
+
+
+def _check_host(address: str) -> None:
+    """Refuse an address of this machine's own networks: what is there is for who can reach it, and not for clients."""
+    try:
+        host = "" if "\\" in address else urlsplit(address).hostname or ""
+        inner = inner_addresses(host) if host else []
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"{address[:200]}: there is no such host: {error}") from None
+    if not host:
+        raise ArgumentError(f"{address[:200]!r} names no host")
+    if inner and host not in (config.mcp_setting("hosts") or ()):
+        raise ArgumentError(f"{host} ({inner[0]}) is this machine, or lies in a private network: files of public hosts "
+                            "are read, and of those that the setting stargazer.mcp.hosts names")  # fmt: skip
 
 
 def _row(entry: Entry) -> EntryOut:

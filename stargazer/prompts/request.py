@@ -11,6 +11,7 @@ import httpx
 from stargazer import config
 from stargazer.errors import ModelError
 from stargazer.executors.waiting import awaited
+from stargazer.hosts import certificates
 from stargazer.remotes.patience import wait_read
 from stargazer.visible import visible
 
@@ -123,7 +124,8 @@ class Request:
     async def _posted(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
         left, pause = self.budget, FIRST_PAUSE
         url = f"{self.url.rstrip('/')}{path}"
-        async with httpx.AsyncClient(timeout=httpx.Timeout(ANSWERS_WITHIN, connect=10.0)) as client:
+        limit = httpx.Timeout(ANSWERS_WITHIN, connect=10.0)
+        async with httpx.AsyncClient(timeout=limit, verify=certificates()) as client:
             while True:
                 try:
                     answer = await client.post(url, json=body, headers=headers)

@@ -235,10 +235,11 @@ def _plain(visit: Visit, trail: list[str], inside: str, as_tar: bool) -> Respons
     name = (visit.query("filename") or "").rpartition("/")[2].strip(".") or inside.rstrip("/").rpartition("/")[2]
     if inline_of(cid) is not None and is_raw(cid):
         return Response(inline_of(cid), headers=_headers(trail, visit.path("path"), cid))
+    if as_tar and (store.is_directory(cid) or store.size(cid) is not None):
+        headers = _headers(trail, visit.path("path"), f"{cid}.tar")
+        return is_known_to(visit.request, headers) or tar_response(store, cid, name, headers)
     if store.is_directory(cid):
-        headers = _headers(trail, visit.path("path"), f"{cid}.tar" if as_tar else f"{cid}.listing")
-        if as_tar:
-            return is_known_to(visit.request, headers) or tar_response(store, cid, name, headers)
+        headers = _headers(trail, visit.path("path"), f"{cid}.listing")
         return is_known_to(visit.request, headers) or _listing(visit, store, cid, inside, headers)
     if store.size(cid) is None:
         raise Refusal(406, "ArgumentError", f"{cid} is a part of a file: ask for it as format=raw", "path")

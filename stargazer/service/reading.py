@@ -56,14 +56,18 @@ async def data(visit: Visit) -> Response:
     wanted = visit.query("format") or ("arrow" if ARROW in visit.request.headers.get("accept", "") else "")
     if wanted not in ("", "arrow", "tar", "raw"):
         raise Refusal(406, "ArgumentError", f"format={wanted!r}: there are raw, arrow and tar", "query format")
+    if wanted == "raw" and is_folder:
+        told = f"{name} is a folder: it comes as format=tar, and what lies in it by its path"
+        raise Refusal(406, "ArgumentError", f"format=raw: {told}", "query format")
     as_arrow = wanted == "arrow" or (not wanted and is_folder and isinstance(found, Table) and not inside)
-    headers = file_headers(cid, name, tag=f"{cid}.arrow" if as_arrow else f"{cid}.tar" if is_folder else cid)
+    as_tar = wanted == "tar" or (is_folder and not as_arrow)
+    headers = file_headers(cid, name, tag=f"{cid}.arrow" if as_arrow else f"{cid}.tar" if as_tar else cid)
     headers |= {"Vary": "Accept"}
     if known := is_known_to(visit.request, headers):
         return known
     if as_arrow:
         return await visit.in_thread(lambda: arrow_response(_path(visit, found, inside), headers))
-    if is_folder:
+    if as_tar:
         return tar_response(visit.store, cid, name, headers)
     return await visit.in_thread(lambda: bytes_response(visit.store, cid, name, headers))
 

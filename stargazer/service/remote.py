@@ -16,6 +16,7 @@ from stargazer import config, errors
 from stargazer.assets import Asset
 from stargazer.cid import cid_of_path
 from stargazer.errors import AssetError, NotFound, RemoteError, StargazerError
+from stargazer.hosts import certificates
 from stargazer.ledger import Record
 from stargazer.ledger.lineage import Direction, Lineage, Node
 from stargazer.remotes.gateway import Gateway
@@ -62,7 +63,8 @@ class Remote:
 
     @cached_property
     def _client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers=self._headers, timeout=httpx.Timeout(TIMEOUT, connect=10.0))
+        limit = httpx.Timeout(TIMEOUT, connect=10.0)
+        return httpx.Client(base_url=self.url, headers=self._headers, timeout=limit, verify=certificates())
 
     def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Return what a request is answered with; a service that is busy is asked again when it says so.

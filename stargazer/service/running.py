@@ -19,7 +19,6 @@ from stargazer.service.problems import Refusal
 from stargazer.service.shown import asset_json
 from stargazer.service.transforms import SCAN, find_transform
 from stargazer.service.wanted import Wanted, bind, read_transform
-from stargazer.store.names import place_of
 from stargazer.store.references import SCHEME, find_assets, read_reference
 from stargazer.tables import is_table_uri
 
@@ -68,7 +67,6 @@ def _read(visit: Visit, body: dict[str, Any]) -> tuple[str | None, float, str, b
         raise Refusal(422, "ArgumentError", "name is a text", "body.name")
     if name is not None:
         visit.check_name(name)
-        place_of(name)
         if not visit.principal.may("write"):
             raise Refusal(
                 403, "Forbidden", f"{visit.principal.name} may not write here, so not give names", "body.name"
@@ -86,6 +84,8 @@ def _bound(visit: Visit, body: dict[str, Any]) -> Wanted:
     inputs, transform = body.get("inputs", []), body.get("transform", "")
     if not isinstance(inputs, list) or not all(isinstance(each, (str, dict, list)) for each in inputs):
         raise Refusal(422, "ArgumentError", "inputs is a list of what names assets and tables", "body.inputs")
+    if "transform" not in body:
+        raise Refusal(422, "ArgumentError", 'transform is missing: {"executor": "scan@v1", "params": {…}}', "body")
     if not visit.may_code:
         _check_paths(transform)
     try:

@@ -14,7 +14,7 @@ from stargazer.service.problems import Refusal, problem_of
 from stargazer.tables.arrow import arrow, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from starlette.requests import Request
@@ -41,7 +41,17 @@ def file_headers(cid: str, name: str, *, tag: str = "", download: bool = True) -
 
 
 def is_known_to(request: Request, headers: Mapping[str, str]) -> Response | None:
-    """Answer 304 where the client has these bytes; None where it has not."""
+    """Answer 304 where the client has these bytes; None where it has not.
+
+    Raises
+    ------
+    Refusal
+        412: it wants others, which it had before, or none.
+    """
+    wanted = request.headers.get("if-match")
+    if wanted is not None and not {headers["ETag"], "*"} & {each.strip() for each in wanted.split(",")}:
+        told = f"what is here is {headers['ETag']}, and not {wanted:.200}"
+        raise Refusal(412, "PreconditionFailed", told, "header If-Match", {"ETag": headers["ETag"]})
     given = request.headers.get("if-none-match", "")
     tags = [each.strip().removeprefix("W/") for each in given.split(",")]
     return Response(status_code=304, headers=dict(headers)) if headers["ETag"] in tags or "*" in tags else None
@@ -92,23 +102,30 @@ def _is_range(text: str) -> bool:
 
 
 def tar_response(store: Store, cid: str, name: str, headers: Mapping[str, str]) -> Response:
-    """Answer with a folder as a tar, the same bytes each time."""
+    """Answer with a folder or a file as a tar, the same bytes each time."""
     return StreamingResponse(_tar(store, cid, name or cid), headers=dict(headers), media_type="application/x-tar")
 
 
 def _tar(store: Store, cid: str, name: str) -> Iterator[bytes]:
-    yield _tar_header(name, 0, tarfile.DIRTYPE)
-    for path, file in store.walk(cid):
+    found: Iterable[tuple[str, str | None]] = [(name, cid)]
+    if store.is_directory(cid):
+        yield _tar_header(name, 0, tarfile.DIRTYPE)
+        found = ((f"{name}/{path}", file) for path, file in store.walk(cid))
+    for path, file in found:
         if file is None:
-            yield _tar_header(f"{name}/{path}", 0, tarfile.DIRTYPE)
-            continue
-        size = store.size(file) or 0
-        yield _tar_header(f"{name}/{path}", size, tarfile.REGTYPE)
-        with store.dirs.open(file) as opened:
-            while part := opened.read(PIECE):
-                yield part
-        yield bytes(-size % BLOCK)
+            yield _tar_header(path, 0, tarfile.DIRTYPE)
+        else:
+            yield from _tar_file(store, path, file)
     yield bytes(2 * BLOCK)
+
+
+def _tar_file(store: Store, path: str, cid: str) -> Iterator[bytes]:
+    size = store.size(cid) or 0
+    yield _tar_header(path, size, tarfile.REGTYPE)
+    with store.dirs.open(cid) as opened:
+        while part := opened.read(PIECE):
+            yield part
+    yield bytes(-size % BLOCK)
 
 
 def _tar_header(name: str, size: int, kind: bytes) -> bytes:

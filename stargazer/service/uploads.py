@@ -29,6 +29,7 @@ from stargazer.service.answers import JSONAnswer
 from stargazer.service.folders import unpack
 from stargazer.service.problems import Refusal
 from stargazer.service.shown import asset_json
+from stargazer.service.visit import once
 from stargazer.store.folders import private_folder
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ KEPT = 2 * 86400.0
 NUMBER = re.compile(r"\d{1,18}")
 IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 MOST_ENTRIES = 1_000_000
+LONGEST_NAME = 255
+"""Bytes, as file systems have them."""
+
+NO_FACTS = {"", "asset", "name", "cid", "path", "companions", "facts"}
+"""What every asset has."""
+
 GATHERED = 4 << 20
 """Bytes that are written at once."""
 
@@ -337,7 +344,7 @@ def _announced_in_header(text: str) -> Announced:
         except (binascii.Error, UnicodeDecodeError):
             raise Refusal(422, "ArgumentError", f"{name} is not Base64 of UTF-8", f"header {METADATA}") from None
     try:
-        facts = json.loads(given.get("facts", "{}"))
+        facts = json.loads(given.get("facts", "{}"), object_pairs_hook=once)
     except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict):
@@ -352,8 +359,11 @@ def _checked(kind: str, name: str, facts: dict[str, Any], cid: str, folder: str,
         raise Refusal(422, "ArgumentError", f"folder is tar, or not there, and not {folder!r}", "folder")
     if kind not in asset_types():
         raise no_type(kind)
-    if "/" in name or "\0" in name or name in (".", ".."):
-        raise Refusal(422, "ArgumentError", f"{name!r} is no name of a file", "name")
+    if "/" in name or "\0" in name or name in (".", "..") or len(name.encode("utf-8", "replace")) > LONGEST_NAME:
+        raise Refusal(422, "ArgumentError", f"{name!r:.100} is no name of a file", "name")
+    if wrong := sorted(NO_FACTS & facts.keys()):
+        told = "is said by itself, and is no fact" if wrong[0] else "a fact without a name is none"
+        raise Refusal(422, "ArgumentError", f"{wrong[0]}: {told}".removeprefix(": "), "facts")
     if cid:
         try:
             cid = parse(cid).text

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 
+from stargazer.errors import StoreError
 from stargazer.service.access import check_references, may_name, may_read_table
 from stargazer.service.problems import Refusal
-from stargazer.store.names import told_of
+from stargazer.store.names import place_of, told_of
 from stargazer.store.references import find_assets
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["Engine", "Visit"]
+__all__ = ["Engine", "Visit", "once"]
 
 MOST_JSON = 16 << 20
 DIGITS = 18
@@ -156,9 +157,13 @@ class Visit:
         return may_read_table(self.principal, uri)
 
     def check_name(self, name: str) -> None:
-        """Refuse a name that its asker may not know of."""
+        """Refuse a name that its asker may not know of, and what is none."""
         if not self.may_name(name):
             raise Refusal(404, "NotFound", f"there is no name {name!r}")
+        try:
+            place_of(name)
+        except StoreError as error:
+            raise Refusal(422, "ArgumentError", str(error), "name") from None
 
     async def in_thread(self, do: Callable[[], T]) -> T:
         """Do something that takes time beside the loop that serves others, in the store of the tenant."""
@@ -170,9 +175,25 @@ class Visit:
         return await anyio.to_thread.run_sync(within)
 
 
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Members of an object: of one that stands there twice, whoever looks at a request before us may take the other.
+
+    Raises
+    ------
+    Refusal
+        422: one does.
+    """
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise Refusal(422, "ArgumentError", f"{', '.join(map(repr, twice))} stands in one object twice", "body")
+    return members
+
+
 def _read(body: bytes) -> dict[str, Any]:
     try:
-        members = json.loads(body or b"{}")
+        members = json.loads(body or b"{}", object_pairs_hook=once)
         json.dumps(members, ensure_ascii=False).encode()  # a half of a surrogate pair is no text
     except UnicodeEncodeError:
         raise Refusal(

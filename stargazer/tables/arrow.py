@@ -76,11 +76,10 @@ def _read_file(pa: Any, path: Path) -> Any:
     if path.suffix in (".csv", ".tsv"):
         csv = arrow("csv")
         return csv.read_csv(path, parse_options=csv.ParseOptions(delimiter="," if path.suffix == ".csv" else "\t"))
-    mapped = pa.memory_map(str(path))
+    mapped = pa.memory_map(str(path)).read_buffer()  # in one step: each asks the system to have its bytes at hand
     try:
         return pa.ipc.open_file(mapped).read_all()
     except pa.ArrowInvalid:
-        mapped.seek(0)
         return pa.ipc.open_stream(mapped).read_all()
 
 

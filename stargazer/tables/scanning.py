@@ -14,6 +14,7 @@ from stargazer.store import active_store
 from stargazer.tables.arrow import arrow
 from stargazer.tables.conditions import check_numbers, check_unsigned, fields_of, parsed_filter, prunable
 from stargazer.tables.files import fitting, opened
+from stargazer.tables.hive import FolderValue, check_agreement, fields_of_folders, folder_values, in_folders
 from stargazer.tables.parts import Group, called, known_results
 from stargazer.tables.planning import REMEMBERED, planned
 from stargazer.tables.sources import TableURI, iceberg, open_iceberg, parquet_files, read_table_uri, refusals
@@ -260,7 +261,8 @@ def _of_iceberg(
     files = planned(table, where, number)
     if not source.catalog:
         _check_places(files, Path(source.place))
-    return [_file_of(each, table.metadata, shape, needed, where, catalog) for each in files], needed, wanted
+    names = tuple(field.name for field in needed.fields)
+    return [_file_of(each, table.metadata, shape, names, where, catalog) for each in files], needed, wanted
 
 
 def _check_places(files: Sequence[Any], folder: Path) -> None:
@@ -282,12 +284,11 @@ def _snapshot(table: Any, wanted: int | str | None) -> int | None:
     return identifier
 
 
-def _file_of(planned: Any, metadata: Any, shape: str, needed: Any, where: str, catalog: str) -> _File:
+def _file_of(planned: Any, metadata: Any, shape: str, names: tuple[str, ...], where: str, catalog: str) -> _File:
     file = planned.file
     if not planned.delete_files and file.file_format.value == "PARQUET":
         groups = _groups(file.file_path, file.file_size_in_bytes, "", catalog, shape, where)
         if groups is not None:
-            names = tuple(field.name for field in needed.fields)
             kept, number = groups
             made = [Group(file.file_path, file.file_size_in_bytes, "", each, names, catalog) for each in kept]
             return _File(made, number)
@@ -374,7 +375,7 @@ def _narrow(kind: Any) -> Any:
     return kind
 
 
-def _kept_groups(fragment: Any, schema: Any, where: str) -> tuple[tuple[int, ...], int]:
+def _kept_groups(fragment: Any, schema: Any, where: str, physical: Any = None) -> tuple[tuple[int, ...], int]:
     from pyiceberg.expressions.visitors import bind
     from pyiceberg.io.pyarrow import expression_to_pyarrow
 
@@ -382,7 +383,7 @@ def _kept_groups(fragment: Any, schema: Any, where: str) -> tuple[tuple[int, ...
     if not where:
         return tuple(range(number)), number
     condition = expression_to_pyarrow(bind(schema, prunable(parsed_filter(where), schema), True), schema)
-    left = fragment.split_by_row_group(condition, schema=fragment.physical_schema)
+    left = fragment.split_by_row_group(condition, schema=physical or fragment.physical_schema)
     return tuple(group.id for each in left for group in each.row_groups), number
 
 
@@ -415,9 +416,12 @@ def _of_parquet(
         raise ArgumentError(f"{source.place} has no snapshots: it is no table of Iceberg")
     files = parquet_files(source)
     physical = arrow("parquet").read_schema(files[0])
-    schema = _numbered(physical)
+    folders = folder_values(files, Path(source.place))
+    own = [field for field in fields_of_folders(folders[0]) if field.name not in physical.names]
+    schema = _numbered(arrow().schema([*physical, *own]))
     wanted, needed = _columns(schema, columns, where)
-    return [_parquet_file(path, schema, needed, where, columns is None) for path in files], needed, wanted
+    found = [_parquet_file(*each, schema, needed, where, columns is None) for each in zip(files, folders, strict=True)]
+    return found, needed, wanted
 
 
 def _numbered(schema: Any) -> Any:
@@ -429,33 +433,60 @@ def _numbered(schema: Any) -> Any:
     return assign_fresh_schema_ids(visit_pyarrow(schema, Convert(downcast_ns_timestamp_to_us=True)))
 
 
-def _parquet_file(path: Path, schema: Any, needed: Any, where: str, whole: bool) -> _File:
+def _parquet_file(
+    path: Path, folders: tuple[FolderValue, ...], schema: Any, needed: Any, where: str, whole: bool
+) -> _File:
     found = path.stat()
     stamp = f"{found.st_ino}-{found.st_mtime_ns}-{found.st_ctime_ns}"
     names = tuple(field.name for field in needed.fields)
-    kept, number = _parquet_groups(str(path), stamp, schema.model_dump_json(), names, where, whole)
+    kept, number, own = _parquet_groups(str(path), stamp, schema.model_dump_json(), names, where, whole, folders)
     url = path.absolute().as_uri()
-    return _File([Group(url, found.st_size, stamp, group, names, "") for group in kept], number)
+    told = tuple(each for each in folders if each.name in names and each.name not in own)
+    read = tuple(name for name in names if name in own)
+    return _File([Group(url, found.st_size, stamp, group, read, "", told) for group in kept], number)
+
+
+class _Kept(NamedTuple):
+    """Row groups of a Parquet file that may fit, how many it has, and the columns that it has itself."""
+
+    groups: tuple[int, ...]
+    number: int
+    own: frozenset[str]
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _parquet_groups(
-    path: str, stamp: str, schema: str, names: tuple[str, ...], where: str, whole: bool
-) -> tuple[tuple[int, ...], int]:
+    path: str,
+    stamp: str,
+    schema: str,
+    names: tuple[str, ...],
+    where: str,
+    whole: bool,
+    folders: tuple[FolderValue, ...],
+) -> _Kept:
     from pyiceberg.schema import Schema
-
-    from stargazer.errors import DataError
 
     wanted = Schema.model_validate_json(schema)
     with arrow().memory_map(path) as source:
-        fragment = arrow("dataset").ParquetFileFormat().make_fragment(source)
-        there = {field.name: field.field_type for field in _numbered(fragment.physical_schema).fields}
-        other = [
-            field.name for field in wanted.fields if field.name in names and there.get(field.name) != field.field_type
-        ]
-        if whole:  # of all columns none is left out without a word
-            other += sorted(there.keys() - {field.name for field in wanted.fields})
-        if other:
-            raise DataError(f"{path} has other columns than the first file of its folder: {', '.join(other)}")
-        check_unsigned(parsed_filter(where), fragment.physical_schema)
-        return _kept_groups(fragment, wanted, where)
+        formed = arrow("dataset").ParquetFileFormat()
+        about = formed.make_fragment(source)
+        own = about.physical_schema.names
+        check_agreement(about.metadata, {each.name: each for each in folders if each.name in own}, path)
+        told = [each for each in folders if each.name not in own]
+        physical = arrow().schema([*about.physical_schema, *fields_of_folders(told)])
+        _check_columns(path, physical, wanted, names, whole)
+        check_unsigned(parsed_filter(where), physical)
+        fragment = formed.make_fragment(source, partition_expression=in_folders(told)) if told else about
+        return _Kept(*_kept_groups(fragment, wanted, where, physical), frozenset(own))
+
+
+def _check_columns(path: str, physical: Any, wanted: Any, names: tuple[str, ...], whole: bool) -> None:
+    """Refuse a file that has other columns than the first one of its folder."""
+    from stargazer.errors import DataError
+
+    there = {field.name: field.field_type for field in _numbered(physical).fields}
+    other = [field.name for field in wanted.fields if field.name in names and there.get(field.name) != field.field_type]
+    if whole:  # of all columns none is left out without a word
+        other += sorted(there.keys() - {field.name for field in wanted.fields})
+    if other:
+        raise DataError(f"{path} has other columns than the first file of its folder: {', '.join(other)}")

@@ -18,7 +18,7 @@ from stargazer.tables.arrow import arrow
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-__all__ = ["check_row_group"]
+__all__ = ["check_row_group", "check_rows"]
 
 FREE_BYTES, MOST_EXPANSION = 1 << 30, 4000
 """Bytes that rows may take however small their file is, and how much more than in the file they may take beyond."""
@@ -62,6 +62,33 @@ def check_row_group(source: Any, group: int, columns: Collection[str] | None, na
         raise DataError(
             f"{name}: row group {group} takes {taken / 2**30:,.1f} GiB once it is read, far more than a file of its "
             "size holds: it is damaged, or made to fill the memory"
+        )
+
+
+def check_rows(rows: int, values: Iterable[int | str | None], size: int, name: str) -> None:
+    """Refuse to write one value so often that it takes far more than a file of its size holds.
+
+    Parameters
+    ----------
+    rows
+        How many the file says that there are.
+    values
+        What stands in each.
+    size
+        Bytes of the file.
+    name
+        Of the file, for messages.
+
+    Raises
+    ------
+    DataError
+        It would.
+    """
+    taken = rows * sum(WIDEST + len(str(value).encode()) for value in values)
+    if taken > FREE_BYTES + MOST_EXPANSION * size:
+        raise DataError(
+            f"{name}: what its folders tell of {rows:,} rows takes {taken / 2**30:,.1f} GiB, far more than a file of "
+            "its size holds: it is damaged, or made to fill the memory"
         )
 
 

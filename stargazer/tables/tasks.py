@@ -15,7 +15,7 @@ from stargazer.calls.unwatched import Unwatched
 from stargazer.tables.arrow import arrow, write_table
 from stargazer.tools import Workdir  # noqa: TC001 - annotations of tasks are read when they run
 
-__all__ = ["gather_rows", "read_data_file", "read_row_group", "read_zarr_rows"]
+__all__ = ["gather_rows", "read_data_file", "read_folder_rows", "read_row_group", "read_zarr_rows"]
 
 
 @task(uses=["pyarrow"])
@@ -51,6 +51,46 @@ def read_row_group(
         check_row_group(source, group, columns, file)
         found = arrow("parquet").ParquetFile(source).read_row_group(group, columns=columns)
     return _kept(work, _plain(found.select(columns)))
+
+
+@functools.partial(Unwatched, uses=["pyarrow"])
+def read_folder_rows(
+    work: Workdir, *, file: str, size: int, stamp: str, group: int, columns: list[str], folders: list[list[Any]]
+) -> Table:
+    """Read columns of one row group of a Parquet file whose folders are named for values of others.
+
+    Parameters
+    ----------
+    file
+        URL of the file on this host.
+    size
+        Its bytes.
+    stamp
+        What changes with it.
+    group
+        Number of the row group, from 0.
+    columns
+        Names of its own columns, in the order of the table.
+    folders
+        Name, type and value of the columns that its folders tell, in the order of the table.
+
+    Returns
+    -------
+    Table
+        An Arrow IPC file, without the metadata of Parquet; what the folders tell stands behind the others.
+    """
+    from stargazer.tables.files import opened
+    from stargazer.tables.hive import FolderValue, with_values
+    from stargazer.tables.sizes import check_row_group, check_rows
+
+    values = [FolderValue(*each) for each in folders]
+    with opened(file, "") as source:
+        parquet = arrow("parquet").ParquetFile(source)
+        rows = parquet.metadata.row_group(group).num_rows
+        check_row_group(source, group, columns, file, parquet.metadata)
+        check_rows(rows, [each.value for each in values], size, file)
+        found = parquet.read_row_group(group, columns=columns)
+    return _kept(work, with_values(_plain(found.select(columns)), rows, values))
 
 
 @functools.partial(Unwatched, uses=["pyarrow", "zarr"])

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from stargazer.bounded import check_reading
+from stargazer.bounded import check_reading, judge_of_reading
 from stargazer.errors import DataError
 from stargazer.workflows.first_reads import Note
 from stargazer.workflows.sheet_files import (
@@ -261,7 +261,7 @@ def _row(folder: Path, line: int, given: Mapping[str, str], mistakes: _Mistakes)
             try:
                 place = fields[name] if is_url(fields[name]) else file_of(folder, fields[name])
                 check_reading(place)
-                files[name] = local_copy(place) if isinstance(place, str) else place
+                files[name] = local_copy(place, judge_of_reading()) if isinstance(place, str) else place
             except DataError as error:
                 mistakes.add(line, str(error))
     return SheetRow(

@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from stargazer.config import cache_dir
 from stargazer.embedded import fastq
@@ -17,7 +17,7 @@ from stargazer.workflows.first_reads import notes_on, problems_with
 from stargazer.workflows.first_records import first_records, open_alignment, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
     "NoReads",
@@ -92,8 +92,15 @@ def is_url(text: str) -> bool:
     return URL.fullmatch(text) is not None
 
 
-def local_copy(url: str) -> Path:
+def local_copy(url: str, judge: Callable[[str], object] | None = None) -> Path:
     """A copy of a file in the cache, under its own name; what is there already is not fetched again.
+
+    Parameters
+    ----------
+    url
+        Its address.
+    judge
+        Called with each address to which a server leads from there; raises where it must not be asked.
 
     Raises
     ------
@@ -104,7 +111,7 @@ def local_copy(url: str) -> Path:
 
     part = None
     try:
-        system, path = fsspec.core.url_to_fs(url)
+        system, path = fsspec.core.url_to_fs(url, **_judged(url, judge))
         key = hashlib.sha256(f"{url} {system.ukey(path)}".encode()).hexdigest()[:20]
         target = cache_dir() / "downloads" / key / _name_of(str(path))
         if not target.is_file():
@@ -117,6 +124,21 @@ def local_copy(url: str) -> Path:
             part.unlink(missing_ok=True)
         raise DataError(SIGNED.sub("?…", f"{url} cannot be read: {error or type(error).__name__}")) from error
     return target
+
+
+def _judged(url: str, judge: Callable[[str], object] | None) -> dict[str, Any]:
+    """Options with which somebody judges each address to which a server leads."""
+    if judge is None or not url.lower().startswith(("http://", "https://")):
+        return {}
+    import aiohttp
+
+    async def redirected(_: Any, __: Any, told: aiohttp.TraceRequestRedirectParams) -> None:
+        headers = told.response.headers
+        judge(urljoin(str(told.url), headers.get("Location") or headers.get("URI") or ""))
+
+    traced = aiohttp.TraceConfig()
+    traced.on_request_redirect.append(redirected)
+    return {"client_kwargs": {"trace_configs": [traced]}, "skip_instance_cache": True}
 
 
 def _name_of(path: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from mcp import Client
@@ -289,6 +291,89 @@ def test_workflows_read_what_tools_may_read(place: Place, store: sg.Store, folde
 
     elsewhere = Place(store, Transfers(store))
     assert "reads no paths" in with_client(make_server(elsewhere), remote)
+
+
+class Inner(http.server.BaseHTTPRequestHandler):
+    """A service of this machine, that notes who asks; it leads those who ask for `/away/PORT` to another one."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(f"{self.headers['Host']}{self.path}")
+        if self.path.startswith("/away/"):
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{self.path.split('/')[2]}/s_R1.fq")
+            self.end_headers()
+            return
+        data = b"@r\nACGT\n+\nIIII\n"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data if self.command == "GET" else b"")
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def inner(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of a service that listens on loopback."""
+    monkeypatch.setattr(Inner, "asked", [])
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Inner) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def planned(place: Place, folder: Path, address: str) -> str:
+    """What an agent is told of a sheet that names an address."""
+    (folder / "sheet.csv").write_text(f"sample,lane,fastq_1\ns,L1,{address}\n")
+
+    async def work(client: Client) -> str:
+        answer = await client.call_tool(
+            "plan_workflow", {"workflow_name": "call_sheet", "inputs": {"sheet": "sheet.csv", "build": "b"}}
+        )
+        return str(answer.content[0].text)  # type: ignore[union-attr]
+
+    return with_client(make_server(place), work)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:{}/s_R1.fq", "HTTP://LOCALHOST:{}/s_R1.fq", "http://127.1:{}/s_R1.fq", "http://0:{}/s_R1.fq",
+        "http://2130706433:{}/s_R1.fq", "http://0x7f000001:{}/s_R1.fq", "http://[::1]:{}/s_R1.fq",
+        "http://[::ffff:127.0.0.1]:{}/s_R1.fq", "http://example.org@127.0.0.1:{}/s_R1.fq", "ftp://127.0.0.1:{}/s_R1.fq",
+        "http://①②⑦.0.0.1:{}/s_R1.fq", "http://127.0.0.1:{}/x?y=s_R1.fq", "http://169.254.169.254/latest/s_R1.fq",
+        "https://10.0.0.7/s_R1.fq", "http://192.168.1.1/s_R1.fq", "http://example.org\\@127.0.0.1:{}/s_R1.fq",
+        "http://nobody.invalid/s_R1.fq", "http://:{}/s_R1.fq", "http:///s_R1.fq",
+    ],
+)  # fmt: skip
+def test_sheets_of_agents_ask_nothing_of_inner_networks(place: Place, folder: Path, inner: int, address: str) -> None:
+    told = planned(place, folder, address.format(inner))
+    refusals = ("lies in a private network", "there is no such host", "names no host", "addresses that are read")
+    assert any(each in told for each in refusals), told
+    assert Inner.asked == []
+
+
+def test_hosts_of_the_settings_may_be_asked(
+    place: Place, store: sg.Store, folder: Path, inner: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import dask.config
+
+    (folder / "ref.fa").write_text(">1\n" + "ACGT" * 20 + "\n")
+    store.add(folder / "ref.fa", sg.Reference(build="b"))
+    with dask.config.set({"stargazer.mcp": {"hosts": ["127.0.0.1"]}}):
+        assert '"to_run"' in planned(place, folder, f"http://127.0.0.1:{inner}/s_R1.fq")
+        assert "lies in a private network" in planned(place, folder, f"http://localhost:{inner}/t_R1.fq")
+        before = list(Inner.asked)
+        told = planned(place, folder, f"http://127.0.0.1:{inner}/away/{inner}/s_R1.fq")
+    assert "localhost (" in told, told
+    assert "lies in a private network" in told, told
+    assert {each.partition("/")[2].partition("/")[0] for each in Inner.asked[len(before) :]} == {"away"}
+    assert not any("localhost" in each for each in Inner.asked)
 
 
 def test_a_way_up_behind_a_link_is_that_of_where_it_leads(place: Place, folder: Path, tmp_path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
+import httpx
 import pytest
 from services import Served, person
 
@@ -336,3 +341,83 @@ def test_no_two_tenants_have_one_store_by_whatever_name(tmp_path: Path, other: s
     beside = {"lab": str(tmp_path / "lab"), "clinic": str(tmp_path / "lab-2")}
     with dask.config.set({"stargazer.service": {"stores": beside}}):
         assert set(read_settings().stores) == {"lab", "clinic"}
+
+
+# Bodies, names and forms.
+
+
+@pytest.mark.parametrize(
+    ("body", "twice"),
+    [
+        ('{"transform": {"executor": "copy@v1"}, "transform": {"executor": "except@v1"}}', "'transform'"),
+        ('{"transform": {"executor": "copy@v1", "params": {"a": [{"b": 1, "c": 2, "b": 3}]}}}', "'b'"),
+    ],
+)
+def test_what_a_body_says_twice_is_not_chosen_from(service: Served, body: str, twice: str) -> None:
+    told = service.ask("POST", "/v1/materialize", "anna-token", content=body, told={"Content-Type": "application/json"})
+    assert (told.status_code, told.json()["detail"]) == (422, f"{twice} stands in one object twice")
+
+
+@pytest.mark.parametrize(
+    ("query", "facts"),
+    [
+        ("name=q&type=r1&fact.asset=r2", {"asset": "r2"}),
+        ("name=q&fact.name=r", {"name": "r"}),
+        ("fact.path=/etc/passwd", {"path": "/etc/passwd"}),
+        ("fact.=x", {"": "x"}),
+        ("name=" + "x" * 256, None),
+        ("name=" + "%C3%A4" * 128, None),
+    ],
+)
+def test_what_no_file_can_be_called_and_no_fact_can_be(service: Served, query: str, facts: Any) -> None:
+    told = [service.ask("POST", f"/v1/assets?{query}", "anna-token", content=b"x")]
+    name = unquote(query.removeprefix("name=")) if facts is None else "x"
+    said = {"filename": name, "facts": json.dumps(facts or {})}
+    metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in said.items())
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "1", "Upload-Metadata": metadata}
+    told += [service.ask("POST", "/v1/assets", "anna-token", told=headers)]
+    for each in told:
+        assert (each.status_code, each.json()["where"]) == (422, "name" if facts is None else "facts")
+
+
+@pytest.mark.parametrize("name", ["demo//x", "demo/../x", "demo/a b", "demo/@1", "demo/x@latest", "demo/" + "x" * 300])
+def test_what_is_no_name_is_the_clients_fault(service: Served, letters: Pair, name: str) -> None:
+    wanted = {"inputs": [letters[0].id], "transform": {"executor": "copy@v1"}, "name": name}
+    answers = [service.ask("POST", "/v1/materialize", "anna-token", json=wanted)]
+    url = httpx.URL(service.url, raw_path=f"/v1/names/{quote(name)}".replace("..", "%2E%2E").encode())
+    answers += [service.ask("PUT", str(url), "anna-token", json={"asset": letters[0].id})]
+    answers += [service.ask("GET", str(url), "anna-token")]
+    assert [each.status_code for each in answers] == [422] * 3
+    assert all("is no name" in each.json()["detail"] for each in answers)
+
+
+def test_a_request_without_a_transform_says_so(service: Served) -> None:
+    told = service.ask("POST", "/v1/materialize", "anna-token", json={"inputs": []})
+    assert (told.status_code, told.json()["detail"][:20]) == (422, "transform is missing")
+
+
+def test_a_form_that_is_asked_for_is_given_or_refused(service: Served, lab: Settings, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text("a" * 1000)
+    with sg.Store(lab.stores["lab"]):
+        folder, file = sg.add(tmp_path / "folder"), sg.add(tmp_path / "folder" / "a.txt")
+    refused = service.ask("GET", f"/v1/assets/{folder.cid}/data?format=raw", "anna-token")
+    assert (refused.status_code, "is a folder" in refused.json()["detail"]) == (406, True)
+    for path in (f"/v1/assets/{file.cid}/data?format=tar", f"/ipfs/{file.cid}?format=tar&filename=a.txt",
+                 f"/ipfs/{folder.cid}/a.txt?format=tar", f"/v1/assets/{folder.cid}/data/a.txt?format=tar"):  # fmt: skip
+        given = service.ask("GET", path, "anna-token")
+        assert (given.headers["content-type"], given.headers["etag"]) == ("application/x-tar", f'"{file.cid}.tar"')
+        with tarfile.open(fileobj=io.BytesIO(given.content)) as archive:
+            (member,) = archive.getmembers()
+            opened = archive.extractfile(member)
+            assert opened is not None
+            assert (member.name, opened.read()) == ("a.txt", b"a" * 1000)
+
+
+def test_bytes_that_are_wanted_again_are_those_or_none(service: Served, letters: Pair) -> None:
+    path, tag = f"/v1/assets/{letters[0].id}/data", f'"{letters[0].cid}"'
+    for wanted in (tag, "*", f'"x", {tag}'):
+        assert service.ask("GET", path, "anna-token", told={"If-Match": wanted}).status_code == 200
+    for wanted in ('"x"', f"W/{tag}"):  # weak tags never match here
+        told = service.ask("GET", path, "anna-token", told={"If-Match": wanted})
+        assert (told.status_code, told.headers["etag"]) == (412, tag)

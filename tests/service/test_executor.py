@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import socket
+import ssl
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,21 @@ def test_a_cell_gets_its_inputs_and_gives_what_it_makes(executor: Executor) -> N
     assert done.variables["math"].pi > 3
     assert "pickles are not trusted" in done.unsent["f"]
     assert "df" not in done.variables
+
+
+def test_certificates_are_read_once(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read them takes longer than a small cell, and a plain connection asks none of them."""
+    executor.health()
+    read: list[object] = []
+
+    def counted(*args: Any, make: Any = ssl.create_default_context, **options: Any) -> Any:
+        read.append(args)
+        return make(*args, **options)
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+    assert executor.execute("b = a", {"a": 1}).variables == {"b": 1}
+    assert executor.health()["status"] == "healthy"
+    assert read == []
 
 
 def test_what_a_cell_raises_is_its_result(executor: Executor) -> None:

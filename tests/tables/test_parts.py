@@ -73,3 +73,22 @@ def test_a_part_that_was_forgotten_is_read_again(uri: str, store: sg.Store) -> N
     assert len(sg.plan(list(scan(uri))).to_run) == 1
     assert scan(uri).to_table().equals(first)
     assert not sg.plan(list(scan(uri))).to_run
+
+
+def test_records_are_read_once_a_process(uri: str, store: sg.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found is looked up and hashed each time; what its bytes say is remembered, and is of one store."""
+    from stargazer.ledger import record
+
+    first = scan(uri).to_table()
+    assert scan(uri).to_table().equals(first)
+    read: list[bytes] = []
+
+    def read_object(data: bytes, make: Any = record.read_object) -> Any:
+        read.append(data)
+        return make(data)
+
+    monkeypatch.setattr(record, "read_object", read_object)
+    assert scan(uri).to_table().equals(first)
+    assert read == []
+    found = parts.known_results(scan(uri).parts, store)
+    assert [each.source.url for each in found] == [store.url] * 10

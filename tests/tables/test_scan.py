@@ -247,6 +247,26 @@ def test_partitions(warehouse: Warehouse) -> None:
     assert warehouse.same().counts.files == 3
 
 
+@pytest.mark.parametrize("partitioned", [False, True])
+def test_null_is_where_pyiceberg_has_it(warehouse: Warehouse, partitioned: bool) -> None:
+    """`not in` of several values holds of NULL, `!=` and `not in` of one do not."""
+    made = pa.table({"id": [1, 1, None, None, 2, 3, None], "kind": ["a", None, None, "b", "a", None, None]})
+    table = warehouse.table(made.schema, properties={"write.parquet.row-group-limit": "2"})
+    if partitioned:
+        with table.update_spec() as update:
+            update.add_identity("kind")
+    table.append(made)
+    table.append(made.slice(1, 3))
+    found = {}
+    for name, one, other in (("id", "1", "2"), ("kind", "'a'", "'b'")):
+        for condition in ("{} not in ({}, {})", "not ({} in ({}, {}))", "{} not in ({})", "{} != {}", "not {} = {}"):
+            where = condition.format(name, one, other)
+            rows = warehouse.same(where=where).to_table()[name].to_pylist()
+            found[name, condition] = None in rows
+            assert warehouse.same(where=f"{where} and {name} is not null").to_table()[name].null_count == 0
+    assert found == {place: place[1].count("{}") == 3 for place in found}
+
+
 def test_nested_columns_and_nulls(warehouse: Warehouse) -> None:
     data = pa.table({
         "id": pa.array([1, None, 3], pa.int64()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import time
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from stargazer.executors.asking import VERSION
+from stargazer.hosts import certificates, is_public
 from stargazer.service.problems import Refusal
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Manifest:
 
     def __init__(self, told: Mapping[str, Any], largest: int, allowed: Collection[str]) -> None:
         self._told, self._largest, self._allowed, self._taken = told, largest, allowed, 0
-        self._client = httpx.AsyncClient(timeout=httpx.Timeout(STALLED, connect=CONNECTS_WITHIN))
+        self._client = httpx.AsyncClient(timeout=httpx.Timeout(STALLED, connect=CONNECTS_WITHIN), verify=certificates())
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,7 +122,7 @@ class Manifest:
             found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise Refusal(400, "ArgumentError", f"there is no host {parts.hostname}: {error.strerror}", "url") from None
-        if not all(_is_public(str(each[4][0])) for each in found):
+        if not all(is_public(str(each[4][0])) for each in found):
             told = f"{parts.hostname} lies in a private network, which is not asked: start with --allow-host"
             raise Refusal(400, "ArgumentError", told, "url")
         return url
@@ -130,12 +130,6 @@ class Manifest:
 
 def _uri(entry: Mapping[str, Any]) -> str:
     return f"strata://artifact/{entry.get('artifact_id')}@v={entry.get('version')}"
-
-
-def _is_public(address: str) -> bool:
-    found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    return bool((mapped or found).is_global) and not (mapped or found).is_multicast
 
 
 async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:

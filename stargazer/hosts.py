@@ -1,0 +1,57 @@
+"""Hosts: whose certificates are believed, and which ones others may have us ask.
+
+Who may not reach a service of an inner network could else have it read by one who can: by the address of a file.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["certificates", "inner_addresses", "is_public"]
+
+
+@functools.cache
+def certificates() -> ssl.SSLContext:
+    """Whom this machine believes: read once a process, for it takes longer than a small request."""
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public networks, and no group of hosts.
+
+    Parameters
+    ----------
+    address
+        As the system resolves a name, perhaps with the zone of IPv6.
+    """
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(found, "ipv4_mapped", None)
+    return bool((mapped or found).is_global) and not (mapped or found).is_multicast
+
+
+def inner_addresses(host: str) -> list[str]:
+    """Return those addresses of a host that are not public.
+
+    Parameters
+    ----------
+    host
+        A name, or an address however it is written.
+
+    Raises
+    ------
+    OSError
+        There is no such host.
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label of more than 63 characters, or none
+        raise OSError(f"{host!r:.100} is no name of a host") from error
+    return [address for each in found if not is_public(address := str(each[4][0]))]
