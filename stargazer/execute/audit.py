@@ -48,6 +48,9 @@ IMPORTERS = (
 )  # fmt: skip
 """Modules that look for code: what they open is no data."""
 
+LISTERS = ("iter_modules", "walk_packages", "iter_importer_modules", "_iter_file_finder_modules")
+"""Functions of ``pkgutil`` that tell which modules there are: who asks finds plug-ins by it."""
+
 ASK_FOR_OTHERS = ("os", "posixpath", "ntpath", "genericpath", "pathlib", "collections", "_collections_abc", "stargazer")
 """Modules that ask for a variable because somebody asks them."""
 
@@ -353,7 +356,7 @@ def _is_import(frame: Any) -> bool:
     while frame is not None and _module(frame).startswith(IMPORTERS):
         if frame.f_code.co_name in ("_load_unlocked", "_find_and_load", "_find_and_load_unlocked", "find_spec"):
             return True
-        if not _module(frame).startswith(("importlib", "_frozen_importlib")):
+        if not _module(frame).startswith(("importlib", "_frozen_importlib")) and frame.f_code.co_name not in LISTERS:
             return True
         frame = frame.f_back
     return frame is None or is_installed(frame.f_code.co_filename)

@@ -18,6 +18,7 @@ __all__ = [
     "DOCUMENTS",
     "ENTRY_POINTS",
     "FINDS_TEXT",
+    "HINTS",
     "IMPORTERS",
     "LOADERS",
     "READERS",
@@ -48,8 +49,22 @@ FINDS_TEXT = frozenset({
 })  # fmt: skip
 """Functions of libraries that read the same."""
 
-SOURCES = frozenset({"co_firstlineno", "f_lineno", "tb_lineno", "co_lines", "co_positions", "co_linetable"})
+HINTS = frozenset({
+    "__annotations__", "__annotate__", "__signature__", "signature", "getfullargspec", "get_type_hints",
+    "get_annotations",
+})  # fmt: skip
+"""Those of the two that read annotations: where they are read, what the annotations name counts as well."""
+
+SOURCES = frozenset(
+    {"co_firstlineno", "f_lineno", "tb_lineno", "co_lines", "co_positions", "co_linetable", "code_context"}
+)
 """Attributes that tell of the file itself: where they are read, comments and lines count, too."""
+
+TELLS_LINES = frozenset({
+    "stack", "trace", "getframeinfo", "getouterframes", "getinnerframes", "extract_stack", "extract_tb", "walk_stack",
+    "walk_tb", "TracebackException", "catch_warnings",
+})  # fmt: skip
+"""Functions whose answers have a ``lineno`` of the code itself."""
 
 FINDS_SOURCE = frozenset({"getsource", "getsourcelines", "findsource", "getcomments", "getblock"})
 """Functions of ``inspect`` that read the same, as those of ``linecache`` do."""
@@ -84,8 +99,16 @@ RUNNERS = frozenset({
 LOADERS = frozenset({
     "unittest:TestLoader", "unittest:defaultTestLoader", "unittest:main", "unittest:findTestCases",
     "unittest.loader:TestLoader", "unittest.main:TestProgram", "pytest:main", "_pytest.config:main",
+    "logging.config:dictConfig", "logging.config:fileConfig",
+    "yaml:unsafe_load", "yaml:unsafe_load_all", "yaml:UnsafeLoader", "yaml:Loader", "yaml:CUnsafeLoader",
+    "yaml:CLoader",
+    "yaml.loader:UnsafeLoader", "yaml.loader:Loader", "yaml.cyaml:CUnsafeLoader", "yaml.cyaml:CLoader",
+    "pydantic:ImportString", "pydantic.types:ImportString", "hydra.utils:instantiate", "hydra.utils:call",
+    "hydra.utils:get_class", "hydra.utils:get_method", "hydra.utils:get_object", "jsonpickle:decode",
+    "jsonpickle:loads", "werkzeug.utils:import_string", "django.utils.module_loading:import_string",
+    "traitlets.utils.importstring:import_item", "zope.dottedname.resolve:resolve",
 })  # fmt: skip
-"""What imports modules of the names that it is given, or that lie in a folder."""
+"""What imports modules of the names that it is given, also in a text of settings, or that lie in a folder."""
 
 RUNS_TEXT = (exec, eval, runpy.run_path, runpy.run_module)
 """The same and those that run a file: what happens in it nobody names."""
@@ -168,6 +191,8 @@ class Uses(NamedTuple):
     ----------
     documents
         Whether it reads docstrings, annotations or code of functions.
+    hints
+        Whether it reads annotations.
     walks
         Attributes that lead anywhere, and whose they are where that is a plain name.
     sources
@@ -175,28 +200,33 @@ class Uses(NamedTuple):
     """
 
     documents: bool = False
+    hints: bool = False
     walks: frozenset[tuple[str, Chain]] = frozenset()
     sources: bool = False
 
 
 def uses_of(nodes: Iterable[ast.AST]) -> Uses:
     """Look through code for attributes that lead to other code, also for those that are named in a text."""
-    documents, sources, walks = False, False, set[tuple[str, Chain]]()
+    documents, hints, sources, walks, names = False, False, False, set[tuple[str, Chain]](), set[str]()
     for node in (each for root in nodes for each in walk(root)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            documents = documents or node.value in DOCUMENTS
+            documents, hints = documents or node.value in DOCUMENTS, hints or node.value in HINTS & DOCUMENTS
             walks |= {(node.value, ())} if node.value in WALKS else set()
+        elif isinstance(node, ast.Name):
+            names.add(node.id)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-            documents = documents or node.attr in DOCUMENTS
+            names.add(node.attr)
+            documents, hints = documents or node.attr in DOCUMENTS, hints or node.attr in HINTS & DOCUMENTS
             sources = sources or node.attr in SOURCES
             walks |= {(node.attr, dotted(node.value))} if node.attr in WALKS else set()
-    return Uses(documents, frozenset(walks), sources)
+    sources = sources or ("lineno" in names and not TELLS_LINES.isdisjoint(names))
+    return Uses(documents, hints, frozenset(walks), sources)
 
 
 def may_find(code: CodeType) -> bool:
     """Whether `uses_of` is worth asking: whether any such name occurs in compiled code."""
     texts = {const for const in code.co_consts if isinstance(const, str)}
-    if not (DOCUMENTS | WALKS | SOURCES).isdisjoint(texts.union(code.co_names)):
+    if not (DOCUMENTS | WALKS | SOURCES | {"lineno"}).isdisjoint(texts.union(code.co_names)):
         return True
     return any(may_find(const) for const in code.co_consts if isinstance(const, CodeType))
 

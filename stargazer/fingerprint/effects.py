@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from stargazer.fingerprint.canonical import Plain, Scalar
 from stargazer.fingerprint.dynamic import RUNS_TEXT
+from stargazer.fingerprint.objects import spread
 from stargazer.fingerprint.origin import ENGINE, is_standard, module_of
 from stargazer.fingerprint.parsing import parse, walk
 from stargazer.fingerprint.source import dotted, function_nodes, module_statements
 from stargazer.fingerprint.state import WRITERS, is_task, running
 from stargazer.fingerprint.watch import MISSING
-from stargazer.fingerprint.wide import ANY_BELOW, absolute, acts, is_effect_name, is_unused, loads_of
+from stargazer.fingerprint.wide import ANY_BELOW, absolute, acts, is_effect_name, is_unused, loads, loads_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Effects", "loaded"]
+__all__ = ["Effects", "in_order", "loaded"]
 
 SHARED = re.compile(r"^(get|current|default|root|instance)|context$|options$|config$|settings$|^patch")
 """Functions whose result a library keeps for itself, too."""
@@ -41,6 +42,16 @@ FUNCTION = (FunctionType, BuiltinFunctionType, MethodType)
 
 MADE_BY = ("__new__", "__init__", "__post_init__", "__enter__", "__exit__", "__call__")
 """Methods of a class that run where one of its objects is made, entered or called."""
+
+OF_ATTRIBUTES: dict[type, tuple[str, ...]] = {
+    ast.Load: ("__getattr__", "__getattribute__"), ast.Store: ("__setattr__",), ast.Del: ("__delattr__",),
+}  # fmt: skip
+OF_ITEMS: dict[type, str] = {ast.Load: "__getitem__", ast.Store: "__setitem__", ast.Del: "__delitem__"}
+OF_OPERATORS: dict[type, str] = {
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.MatMult: "matmul", ast.Div: "truediv", ast.Mod: "mod",
+    ast.FloorDiv: "floordiv", ast.Pow: "pow", ast.LShift: "lshift", ast.RShift: "rshift", ast.BitOr: "or",
+    ast.BitXor: "xor", ast.BitAnd: "and",
+}  # fmt: skip
 
 MADE_OF = ("__new__", "__init__", "__prepare__", "__call__")
 """Methods of a metaclass that run where a class is made."""
@@ -58,17 +69,64 @@ def loaded(start: ModuleType, is_own: Callable[[str], bool]) -> list[ModuleType]
     return [found[name] for name in sorted(found)]
 
 
-def _imported(module: ModuleType) -> Iterator[str]:
-    file = getattr(module, "__file__", None)
+def in_order(starts: Iterable[str], acting: dict[str, list[ast.stmt]], is_own: Callable[[str], bool]) -> list[str]:
+    """Modules that change what is not their own, in the order in which they do: of two settings the last one holds.
+
+    Parameters
+    ----------
+    starts
+        Names of the modules that are imported first.
+    acting
+        Statements of modules that do, by the name of the module.
+    is_own
+        Whether a module's code counts.
+    """
+    order: list[str] = []
+    seen: set[str] = set()
+    todo: list[tuple[str, bool]] = [(name, True) for name in reversed(list(starts))]
+    while todo:
+        name, is_import = todo.pop()
+        if not is_import:
+            order += [name] if order[-1:] != [name] else []
+        elif name in sys.modules and name not in seen and is_own(name):
+            seen.add(name)
+            todo += reversed(list(_steps(sys.modules[name], acting.get(name, []))))
+    return order
+
+
+def _steps(module: ModuleType, acting: list[ast.stmt]) -> Iterator[tuple[str, bool]]:
+    """What happens as a module is imported: another one is, or it changes something itself."""
+    if not acting:
+        yield from ((name, True) for name in _imported(module))
+        return
     package = str(getattr(module, "__package__", None) or "")
-    yield from _parents(str(getattr(getattr(module, "__spec__", None), "name", "") or module.__name__))
-    for name, level, names in loads_of(file, module.__name__):
-        if level == ANY_BELOW:
-            yield from sorted(each for each in list(sys.modules) if each.startswith(f"{package}.") and package)
-            continue
-        whole = absolute(name, level, package)
-        yield from _parents(f"{whole}.")
-        yield from (f"{whole}.{each}" for each in names if each != "*")
+    yield from ((name, True) for name in _parents_of(module))
+    for statement in module_statements(module.__name__):
+        yield from ((name, True) for each in loads((statement,)) for name in _meant(each, package))
+        if any(statement is each for each in acting):
+            yield module.__name__, False
+
+
+def _imported(module: ModuleType) -> Iterator[str]:
+    package = str(getattr(module, "__package__", None) or "")
+    yield from _parents_of(module)
+    for each in loads_of(getattr(module, "__file__", None), module.__name__):
+        yield from _meant(each, package)
+
+
+def _meant(load: tuple[str, int, tuple[str, ...]], package: str) -> Iterator[str]:
+    """Names of the modules that an import loads."""
+    name, level, names = load
+    if level == ANY_BELOW:
+        yield from sorted(each for each in list(sys.modules) if each.startswith(f"{package}.") and package)
+        return
+    whole = absolute(name, level, package)
+    yield from _parents(f"{whole}.")
+    yield from (f"{whole}.{each}" for each in names if each != "*")
+
+
+def _parents_of(module: ModuleType) -> Iterator[str]:
+    return _parents(str(getattr(getattr(module, "__spec__", None), "name", "") or module.__name__))
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -125,6 +183,8 @@ class Effects:
             Whether a call of a library's function, whose value nobody takes, is for what it does.
         """
         for node in (each for root in nodes for each in running(root)):
+            if self._operator_acts(node, space, local):
+                return True
             if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
                 if self._is_others(node.value, space, local):
                     return True
@@ -140,6 +200,32 @@ class Effects:
             elif isinstance(node, (ast.FunctionDef, ast.ClassDef)) and self._definition_acts(node, space, local):
                 return True
         return False
+
+    def _operator_acts(self, node: ast.AST, space: dict[str, Any], local: dict[str, bool]) -> bool:
+        """Whether an operator, a property or the like of an own class does, which runs without being called."""
+        for operand, names in _operators(node):
+            cls = self._own_class(operand, space, local)
+            for found in (inspect.getattr_static(cls, name, None) for name in names) if cls is not None else ():
+                if any(self._function_acts(each, [], space, local) for each in self._run_by(found)):
+                    return True
+        return False
+
+    def _run_by(self, member: Any) -> Iterator[FunctionType]:
+        """Own functions that run where a member of a class is got at: those of a property, or a method of operators."""
+        if isinstance(member, property):
+            found = [member.fget, member.fset, member.fdel]
+        else:
+            found = [member] if str(getattr(member, "__name__", "")).startswith("__") else []
+        yield from (each for each in found if isinstance(each, FunctionType) and self._is_own(module_of(each)))
+
+    def _own_class(self, node: ast.expr, space: dict[str, Any], local: dict[str, bool]) -> type | None:
+        """The own class of what an expression gives, where that is plain to see."""
+        if isinstance(node, ast.Call):
+            cls = self._value(node.func, space, local)
+        else:
+            value = self._value(node, space, local) if dotted(node) else MISSING
+            cls = type(value)
+        return cls if isinstance(cls, type) and self._is_own(cls.__module__) else None
 
     def _definition_acts(
         self, node: ast.FunctionDef | ast.ClassDef, space: dict[str, Any], local: dict[str, bool]
@@ -199,6 +285,9 @@ class Effects:
             return False
         if any(self._given_acts(each, space, local) for each in [*call.args, *(k.value for k in call.keywords)]):
             return True
+        one_of = walk(call.func) if isinstance(call.func, (ast.Subscript, ast.IfExp, ast.BoolOp)) else ()
+        if any(self._one_acts(each, space, local) for each in one_of if isinstance(each, ast.expr)):
+            return True
         return function is None and self._library_acts(call, value, space, local)
 
     def _library_acts(self, call: ast.Call, value: Any, space: dict[str, Any], local: dict[str, bool]) -> bool:
@@ -223,6 +312,12 @@ class Effects:
             return self._acts([node.body], space, local, top=False)
         function = self._own_function(node, space, local) if isinstance(node, (ast.Name, ast.Attribute)) else None
         return function is not None and self._function_acts(function, [], space, local)
+
+    def _one_acts(self, node: ast.expr, space: dict[str, Any], local: dict[str, bool]) -> bool:
+        """The same of each function in a table."""
+        table = self._value(node, space, local) if isinstance(node, ast.Name) else MISSING
+        within = [each for each in spread(table) if type(each) is FunctionType and self._is_own(module_of(each))]
+        return self._given_acts(node, space, local) or any(self._function_acts(e, [], space, local) for e in within)
 
     def _text_acts(self, call: ast.Call, space: dict[str, Any], local: dict[str, bool]) -> bool:
         """Whether a text that is run may; who knows, where it is no constant."""
@@ -349,6 +444,20 @@ class Effects:
             else:
                 value = inspect.getattr_static(type(value), attribute, MISSING)
         return getattr(value, "__func__", value) if isinstance(value, (staticmethod, classmethod)) else value
+
+
+def _operators(node: ast.AST) -> Iterator[tuple[ast.expr, tuple[str, ...]]]:
+    """What an expression or statement works on, and by which methods of it."""
+    if isinstance(node, ast.Attribute):
+        yield node.value, (node.attr, *OF_ATTRIBUTES[type(node.ctx)])
+    elif isinstance(node, ast.Subscript):
+        yield node.value, (OF_ITEMS[type(node.ctx)],)
+    elif isinstance(node, (ast.BinOp, ast.AugAssign)):
+        name = OF_OPERATORS[type(node.op)]
+        sides = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.target, node.value)
+        yield from ((side, (f"__{name}__", f"__r{name}__", f"__i{name}__")) for side in sides)
+    elif isinstance(node, (ast.For, ast.comprehension)):
+        yield node.iter, ("__iter__", "__next__")
 
 
 def _plain(value: Any) -> Any:

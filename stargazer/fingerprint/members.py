@@ -1,6 +1,7 @@
 """Classes as text: what is written in their bodies, and what they have beside it."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import enum
@@ -8,7 +9,7 @@ import functools
 import inspect
 import sys
 import typing
-from abc import _get_dump  # type: ignore[attr-defined]
+from abc import ABCMeta, _get_dump  # type: ignore[attr-defined]
 from dataclasses import fields, is_dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,7 @@ class Members(Names):
 
     def _registered(self, cls: type) -> list[str]:
         """Classes that belong to an abstract one because somebody said so."""
-        if not hasattr(cls, "_abc_impl"):
+        if not isinstance(cls, ABCMeta):
             return []
         self.watch.look(cls, _registered)
         return [f"registered {self.value(each)}" for each in _registered(cls)]
@@ -122,9 +123,12 @@ class Members(Names):
         lines += self._lines(namespace, {chain for chain in found.chains if chain[0] in namespace})
         lines += [self._imported(each, (), namespace) for many in found.imports.values() for each in many]
         uses = uses_of([node])
+        self.reads_hints |= uses.hints
         self.reads_text, self.reads_source = self.reads_text or uses.documents, self.reads_source or uses.sources
         if self._full and type(cls) is type and not is_dataclass(cls) and cls.__doc__ != ast.get_docstring(node, False):
             lines.append(f"text {cls.__doc__!a}")
+        if self._hints and namespace.get("annotations") is __future__.annotations and vars(cls).get("__annotations__"):
+            lines.append("annotations are texts")
         return [*lines, *(f"method {self.value(method)}" for method in methods(cls))]
 
     def _made(self, cls: type) -> list[str]:

@@ -51,8 +51,8 @@ class Settled:
         Variables, attributes and defaults that the code itself writes while it runs: by the namespace and a name.
     remembered
         Attributes that methods set where they are not set yet: by module, class and name.
-    full
-        Whether docstrings and annotations count, because code reads them.
+    full, hints
+        Whether docstrings and annotations count, and what these name, because code reads them.
     loaded
         Own modules that a walk imported, because code imports them while it runs: what they do as they are imported
         is only then to be seen.
@@ -62,11 +62,11 @@ class Settled:
         self.loaded: set[str] = set()
         self.state: set[tuple[int, str]] = set()
         self.remembered: set[tuple[str, str, str]] = set()
-        self.full = False
+        self.full = self.hints = False
 
-    def size(self) -> tuple[int, int, bool, int]:
+    def size(self) -> tuple[int, int, bool, bool, int]:
         """Grows as long as something new is found."""
-        return len(self.state), len(self.remembered), self.full, len(self.loaded)
+        return len(self.state), len(self.remembered), self.full, self.hints, len(self.loaded)
 
 
 class Bound(NamedTuple):
@@ -94,7 +94,7 @@ class Names(Things):
         self.settled = settled
         self._known = frozenset(settled.state)
         self._memos = frozenset(settled.remembered)
-        self._full = settled.full
+        self._full, self._hints = settled.full, settled.hints
 
     def _lines(self, namespace: dict[str, Any], chains: Iterable[Chain]) -> list[str]:
         return [f"{'.'.join(chain)} = {self._binding(namespace, *chain)}" for chain in sorted(chains)]

@@ -43,6 +43,9 @@ SCIENCE = (
 """Packages and modules of this project that shape results."""
 
 INSTALLED = ("site-packages", "dist-packages")
+METADATA = (".dist-info", ".egg-info")
+"""Endings of what says which distribution is installed; the older one is that of packages of Debian."""
+
 STANDARD = tuple(
     {f"{os.path.dirname(place)}{os.sep}" for place in (os.__file__, os.path.realpath(os.__file__))}
     | {f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib")}
@@ -127,7 +130,7 @@ def _from_source(folder: str) -> frozenset[str]:
 def _metadata(folder: str, begin: str = "") -> list[str]:
     """Places of the metadata of what is installed in a folder; a tenth of the time of a glob."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        return [each.path for each in entries if each.name.endswith(".dist-info") and each.name.startswith(begin)]
+        return [each.path for each in entries if each.name.endswith(METADATA) and each.name.startswith(begin)]
     return []
 
 
@@ -143,7 +146,7 @@ def _is_of_the_same(top: str, owner: str) -> bool:
 @functools.cache
 def _provider(folder: str, top: str) -> str | None:
     """Name of the distribution that a package of a folder came with."""
-    alike = next(map(Path, _metadata(folder, f"{top}-")), None)
+    alike = min(map(Path, _metadata(folder, f"{top}-")), key=_is_older, default=None)
     found = alike if alike and top in _tops(alike) else _providers(folder).get(top)
     if not found:
         return None
@@ -154,7 +157,12 @@ def _provider(folder: str, top: str) -> str | None:
 
 @functools.cache
 def _providers(folder: str) -> dict[str, Path]:
-    return {top: place for place in map(Path, _metadata(folder)) for top in _tops(place)}
+    places = sorted(map(Path, _metadata(folder)), key=_is_older, reverse=True)
+    return {top: place for place in places for top in _tops(place)}
+
+
+def _is_older(place: Path) -> bool:
+    return place.suffix != METADATA[0]
 
 
 def _tops(place: Path) -> set[str]:
@@ -162,6 +170,8 @@ def _tops(place: Path) -> set[str]:
     listed = place / "top_level.txt"
     if listed.is_file():
         return set(listed.read_text("utf-8").split())
+    if place.is_file():
+        return {place.name.partition("-")[0]}
     record = place / "RECORD"
     lines = record.read_text("utf-8").splitlines() if record.is_file() else []
     heads = {line.partition(",")[0].partition("/")[0] for line in lines}

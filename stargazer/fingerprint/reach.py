@@ -1,6 +1,7 @@
 """Walk from a function to all of the user's own code and constants that it reaches."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import builtins
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.counters import Counters, defaults_of
 from stargazer.fingerprint.dynamic import UNMARKED, asks_by_text, may_find, names_in, uses_of
-from stargazer.fingerprint.effects import Effects, loaded
+from stargazer.fingerprint.effects import Effects, in_order, loaded
 from stargazer.fingerprint.members import Members, is_place
 from stargazer.fingerprint.names import Settled, definitions
-from stargazer.fingerprint.origin import label, module_of
+from stargazer.fingerprint.origin import label, lies_with_python, module_of
 from stargazer.fingerprint.outside import outside_settings
 from stargazer.fingerprint.parsing import walk
 from stargazer.fingerprint.source import (
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Reach"]
 
+FUTURE = __future__.annotations.compiler_flag
+CUSTOMIZE = ("sitecustomize", "usercustomize")
 MAKES_TASKS = "stargazer.calls"
 
 PLAIN_DECORATORS = (
@@ -85,6 +88,7 @@ class Reach(Members):
         for module in sorted(self._modules()) if self.reads_source else ():
             self._as_it_stands(sys.modules[module])
         settled.full |= self.reads_text
+        settled.hints |= self.reads_hints
 
     @classmethod
     def of(cls, values: FunctionType | Mapping[str, Any], owner: str) -> Reach:
@@ -98,7 +102,7 @@ class Reach(Members):
 
     def _others_changed(self) -> None:
         """Count what the modules that the code comes from do to libraries as they are imported."""
-        done: set[str] = set()
+        done: dict[str, list[ast.stmt]] = {}
         seen: set[str] = set()
         effects = Effects(self.is_own)
         cells = vars(sys.modules["__main__"]).get("In")
@@ -108,10 +112,24 @@ class Reach(Members):
             seen.add(todo[0])
             for module in loaded(sys.modules[todo[0]], self.is_own):
                 if module.__name__ not in done:
-                    done.add(module.__name__)
-                    self._effects(module, effects.of(module))
-            seen |= done
+                    done[module.__name__] = effects.of(module)
+                    self._effects(module, done[module.__name__])
+            seen |= done.keys()
             self.write_all()
+        self._order_of({name: statements for name, statements in done.items() if statements})
+
+    def _order_of(self, acting: dict[str, list[ast.stmt]]) -> None:
+        """Count in which order modules change what is not their own; not that of their names, which most have."""
+        if len(acting) < 2:
+            return
+        starts = dict.fromkeys([*CUSTOMIZE, self._owner, *sorted(self._modules())])
+        names = [self._same_everywhere(name) for name in in_order(starts, acting, self.is_own)]
+        if names != sorted(set(names)):
+            self._constant("order in which libraries are set", "\n".join(names))
+
+    def _same_everywhere(self, name: str) -> str:
+        """Name of a module; of the task's own its last part, for it may run as a script."""
+        return last_name(sys.modules[name]) if name in (self._owner, "__main__") else name
 
     def _as_it_stands(self, module: ModuleType) -> None:
         """Count a whole file, with its comments, for code that reads files of code."""
@@ -123,7 +141,13 @@ class Reach(Members):
 
     def _modules(self) -> set[str]:
         names = {self._owner, "__main__"} if self._owner == _main_name() else {self._owner}
+        names.update(filter(self._is_of_each_process, CUSTOMIZE))
         return {name for name in (*names, *(module for module, _ in self.by_name)) if name in sys.modules}
+
+    def _is_of_each_process(self, name: str) -> bool:
+        """Whether each Python that begins imports a module of one's own of that name, which nobody names."""
+        file = getattr(sys.modules.get(name), "__file__", None)
+        return bool(file) and self.is_own(name) and not lies_with_python(str(file))
 
     def _effects(self, module: ModuleType, statements: list[ast.stmt]) -> None:
         lines: list[str] = []
@@ -197,6 +221,8 @@ class Reach(Members):
             with self.importing():
                 lines += self._lines(function.__globals__, {c for c in chains if c[0] in function.__globals__})
         self._note_writes(function, nodes)
+        if self._hints and function.__code__.co_flags & FUTURE and function.__annotations__:
+            lines.append("annotations are texts")
         lines += [*self._defaults(function, nodes), *self._attributes_of(function), *self._set_outside(function, nodes)]
         if nodes:
             if not self._at_import:
@@ -314,6 +340,7 @@ class Reach(Members):
             return
         uses = uses_of(nodes)
         self.reads_text = self.reads_text or uses.documents
+        self.reads_hints = self.reads_hints or uses.hints
         self.reads_source = self.reads_source or uses.sources
         for attribute, chain in sorted(uses.walks):
             holder = self._looked_up(function, chain) if chain else MISSING
@@ -344,6 +371,7 @@ class Reach(Members):
         reachable = global_names(code)
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
         lines = []
+        annotated = found.chains - _read(tuple(nodes), False).chains if self._hints else frozenset()
         for chain in sorted(found.chains):
             head, rest = chain[0], chain[1:]
             meant = []
@@ -351,7 +379,8 @@ class Reach(Members):
                 meant.append(self._cell(function, head, cells[head], rest))
             else:
                 meant += [self._imported(each, rest, space, (nodes, chain)) for each in found.imports.get(head, ())]
-                if head in reachable and (not meant or head in space):
+                is_read = head in reachable or (chain in annotated and head in space)  # by who reads annotations
+                if is_read and (not meant or head in space):
                     meant.append(self._finder(space, chain, nodes) or self._binding(space, *chain))
             if meant:
                 lines.append(f"{'.'.join(chain)} = {' or '.join(meant)}")

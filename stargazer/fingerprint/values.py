@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.config import environment_class
 from stargazer.fingerprint.canonical import Scalar, array_text, exact_text, scalar_text
-from stargazer.fingerprint.dynamic import ENTRY_POINTS, FINDS_TEXT, LOADERS, TEXT_MODULES, finds, reads_source
+from stargazer.fingerprint.dynamic import ENTRY_POINTS, FINDS_TEXT, HINTS, LOADERS, TEXT_MODULES, finds, reads_source
 from stargazer.fingerprint.objects import (
     KNOWN,
     NotWhole,
@@ -123,6 +123,8 @@ class Things:
         Installed distributions that the code names.
     reads_text
         Whether code reads docstrings, annotations or code of functions: then these count.
+    reads_hints
+        Whether code reads annotations: then what they name counts.
     reads_source
         Whether code reads files of code, with comments and lines: then the files count as they are.
     """
@@ -133,7 +135,7 @@ class Things:
         self.uncertain: list[str] = []
         self.by_name: set[tuple[str, str]] = set()
         self.libraries: set[str] = set()
-        self.reads_text = self.reads_source = False
+        self.reads_text = self.reads_hints = self.reads_source = False
         self.watch = Watch()
         self._owner = owner
         self._place = (owner, "")
@@ -268,7 +270,7 @@ class Things:
             return self._module(value)
         if isinstance(value, type):
             return self._class(value)
-        if isinstance(value, FunctionType):
+        if type(value) is FunctionType:  # some wrappers only say that they are one
             return self._function(value)
         return self._wrapper(value) or self._well_known(value) or self._object(value)
 
@@ -368,6 +370,7 @@ class Things:
         if self.is_own(module):
             return
         self.reads_text |= name in FINDS_TEXT or module.partition(".")[0] in TEXT_MODULES
+        self.reads_hints |= name in HINTS
         self.reads_source |= reads_source(module, name)
         if name in ENTRY_POINTS:
             self._offered()

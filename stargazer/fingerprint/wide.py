@@ -341,8 +341,8 @@ class Top(NamedTuple):
 
 def loads_of(file: str | None, module: str) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
     """Imports that run when a module is imported; of one without a file, as of a notebook, those of its cells."""
-    if file is None:
-        return _loads(module_statements(module))
+    if file is None or not os.path.lexists(file):  # in an archive
+        return loads(module_statements(module))
     found = _top_there(file)
     return () if found is None else found.loads
 
@@ -350,7 +350,7 @@ def loads_of(file: str | None, module: str) -> tuple[tuple[str, int, tuple[str, 
 def acts(file: str) -> bool:
     """Whether a statement of a file may change what is not the module's own."""
     found = _top_there(file)
-    return found is not None and found.acts
+    return found.acts if found is not None else not os.path.lexists(file)
 
 
 def _top_there(file: str) -> Top | None:
@@ -377,10 +377,10 @@ def _top_of(path: str) -> Top:
     except (SyntaxError, ValueError):
         return Top((), False)
     body = unpacked(tree)
-    return Top(_loads(body), any(_may_act(statement) or is_unused(statement, body) for statement in body))
+    return Top(loads(body), any(_may_act(statement) or is_unused(statement, body) for statement in body))
 
 
-def _loads(body: Iterable[ast.stmt]) -> Imports:
+def loads(body: Iterable[ast.stmt]) -> Imports:
     found: list[tuple[str, int, tuple[str, ...]]] = []
     for statement in body:
         if not is_for_checkers(statement):

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 BLOCK = re.compile(r"^== (.*?) == (.*?) => (.*?) == (sharp|wide|read|warned|unseen)\n", re.MULTILINE)
 
+LINE = "⏎"
+"""Stands for the end of a line in what is put in."""
+
 
 class Change(NamedTuple):
     """A change of one line.
@@ -36,6 +39,7 @@ def changes(table: str = "changes.txt") -> list[Change]:
 
 
 def _change(name: str, old: str, new: str, expected: str, text: str) -> Change:
+    new = new.replace(LINE, "\n")
     if old.startswith("-- "):
         return Change(name, _files(text), _files(text.replace(old, new, 1)), expected)
     files = _files(text)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,68 @@ def test_a_library_from_a_repository_counts_by_its_commit(tmp_path: Path, instal
     installed.add("unused_here", "1.0", {"unused_here.py": ""})
     assert "{'used_here': '1.0@0123abc'}" in _key(tmp_path, installed, "(uses=['used_here'])")
     assert "{}" in _key(tmp_path, installed)  # its text counts
+
+
+def test_an_upgrade_of_what_says_its_version_in_the_older_way_runs_it(tmp_path: Path, installed: Installed) -> None:
+    installed.add("unused_here", "1.0", {"unused_here.py": ""})
+    (installed.folder / "used_here.py").write_text("def value(): return 1\n")
+    place = installed.folder / "used_here-0.egg-info"
+    for version in ("1.0", "2.0"):
+        place.write_text(f"Metadata-Version: 1.1\nName: used_here\nVersion: {version}\n")
+        assert f"{{'used_here': '{version}'}}" in _key(tmp_path, installed)
+    place.unlink()
+    place.mkdir()
+    (place / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: used_here\nVersion: 3.0\n")
+    (place / "top_level.txt").write_text("used_here\n")
+    assert "{'used_here': '3.0'}" in _key(tmp_path, installed)
+
+
+SETS = "import numpy\nnumpy.set_printoptions(precision={})\n"
+READS = """
+import sys
+{imports}
+import numpy as np
+from stargazer.fingerprint import identify
+
+class Level:
+    def text(self): return str(np.array([1 / 3]))
+
+def body(work): return {body}
+
+print(identify(body, "body").digest, body(None))
+"""
+
+
+def _seen(tmp_path: Path, imports: str, path: Path) -> tuple[str, str]:
+    (tmp_path / "script.py").write_text(READS.format(imports=imports, body="Level().text()"))
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    digest, _, result = done.stdout.partition(" ")
+    return digest, result
+
+
+def test_what_each_python_imports_as_it_begins_counts_by_what_it_sets(tmp_path: Path) -> None:
+    custom = tmp_path / "custom"
+    custom.mkdir()
+    seen = []
+    for text in (SETS.format(2), SETS.format(2), SETS.format(5), "x = 1\n"):
+        (custom / "sitecustomize.py").write_text(text)
+        seen.append(_seen(tmp_path, "", custom))
+    first, again, other, none = seen
+    assert first == again
+    assert first[0] != other[0]
+    assert first[1] != other[1]
+    (custom / "sitecustomize.py").write_text("x = 2\n")
+    assert _seen(tmp_path, "", custom)[0] == none[0] == _seen(tmp_path, "", tmp_path / "nowhere")[0]
+
+
+def test_a_module_in_an_archive_counts_by_what_it_sets(tmp_path: Path) -> None:
+    seen = []
+    for precision in (2, 2, 5):
+        with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+            archive.writestr("own_settings.py", SETS.format(precision))
+        seen.append(_seen(tmp_path, "import own_settings", tmp_path / "own.zip"))
+    assert seen[0] == seen[1]
+    assert seen[0][0] != seen[2][0]
+    assert seen[0][1] != seen[2][1]
