@@ -89,6 +89,7 @@ class Outcome(NamedTuple):
 def run_group(sealed: Sealed) -> Outcome:
     """Run the calls of a group on a worker, until its time is over or nobody wants it any more."""
     group: Group = sealed.open()
+    _ = group.spec.task  # its module is imported before the time counts
     values, errors, began = dict[int, Any](), dict[int, bytes](), time.monotonic()
     worker, task = worker_and_key()
     is_released = released()

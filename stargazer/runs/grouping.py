@@ -171,21 +171,24 @@ class Grouping:
 
     def ended(self, futures: Iterable[Future[Any]], outcomes: Mapping[str, Any]) -> None:
         """Take what groups made; of those that came to nothing, the calls are sent alone, or were cancelled."""
-        there: list[str] = []
+        ended, there = list[str](), list[str]()
         for future in futures:
             name = str(future.key)
             if name in outcomes:
-                there += self._note(*self._groups.ended(name, outcomes[name]))
+                values, errors = self._groups.ended(name, outcomes[name])
+                self._note(values, errors)
+                there += [call.key for call in values]
+                ended += [call.key for call in (*values, *errors)]
             elif future.status == "error":
                 self._send_alone([call.key for call in self._groups.lost(name)])
             else:
                 self._cancelled(self._groups.lost(name))
-        if there:
-            self._claims.give_back(there)
+        if ended:
+            self._claims.give_back(ended)
             self._ready += self._freed(there)
 
-    def _note(self, values: Mapping[Call, Any], errors: Mapping[Call, BaseException]) -> list[str]:
-        """Tell of calls as they ended; return the keys of those that have a result."""
+    def _note(self, values: Mapping[Call, Any], errors: Mapping[Call, BaseException]) -> None:
+        """Tell of calls as they ended."""
         for call, value in values.items():
             self._come(call.key, value)
             self._watch.done(call.plan_key, value)
@@ -193,7 +196,6 @@ class Grouping:
             self._watch.failed(call.plan_key, error)
         if errors:
             self._spoil([call.key for call in errors])
-        return [call.key for call in values]
 
     def _spoil(self, keys: list[str]) -> None:
         """These have failed: what needs them and was held is skipped."""

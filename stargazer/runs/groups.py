@@ -41,7 +41,7 @@ SHORT = 0.1
 WAVE = 2
 """Groups for each thread of the workers that are sent while nobody knows, so that none waits for the next."""
 
-QUIET = 2.0
+QUIET = 5.0
 """Seconds after which it is no use to wait for the first groups: workers are busy with other things, or gone."""
 
 TINY = 1e-6

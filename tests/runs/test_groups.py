@@ -11,8 +11,10 @@ from grouped_tasks import both, leaf, many, plus
 import stargazer as sg
 from stargazer.calls.graph import flatten, known_values
 from stargazer.calls.group import Outcome
-from stargazer.runs import claims
+from stargazer.runs import State, claims
+from stargazer.runs.grouping import Grouping
 from stargazer.runs.groups import FIRST, LEAST, WAVE, Groups
+from stargazer.runs.state import RunState
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -194,3 +196,42 @@ def test_without_workers_nothing_is_held_back() -> None:
     assert claims._claim("r", "one", ["a"], here) == (0, [], [])
     here.workers["w"] = SimpleNamespace(nthreads=1)
     assert claims._claim("s", "two", ["a"], here) == (1, [], [])
+
+
+class Client:
+    """A client of that scheduler, whose workers never answer."""
+
+    id, status = "one", "closed"
+
+    def __init__(self) -> None:
+        self.scheduler = scheduler()
+        self.sent: list[str] = []
+
+    def run_on_scheduler(self, function: Any, *args: Any) -> Any:
+        return function(*args, dask_scheduler=self.scheduler)
+
+    def subscribe_topic(self, topic: str, handler: Any) -> None:
+        pass
+
+    def compute(self, groups: list[Any]) -> list[Any]:
+        self.sent += [group.key for group in groups]
+        return [SimpleNamespace(key=group.key, status="finished") for group in groups]
+
+
+def test_others_may_have_what_ended_well_or_not() -> None:
+    graph, calls = flatten([leaf(i=i) for i in range(LEAST)])
+    client: Any = Client()
+    watch = RunState(lambda key, result: None)
+    watch.expect(calls)
+    grouping = Grouping(client, watch, graph, calls)
+    assert grouping.split(calls) == []
+    futures = grouping.send({})
+    assert client.scheduler.stargazer_claims.keys() == calls.keys()
+    name, future = next(iter(futures.items()))
+    grouping.ended([future], {name: Outcome({0: 1}, {1: error()}, 0.002)})
+    status = watch.status()
+    assert (status.count(State.DONE), status.count(State.FAILED)) == (1, 1)
+    done = [call.key for call in calls.values() if watch.state(call.plan_key) is not State.WAITING]
+    assert client.scheduler.stargazer_claims.keys() == calls.keys() - done
+    grouping.close()
+    assert not client.scheduler.stargazer_claims
