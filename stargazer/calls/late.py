@@ -68,6 +68,11 @@ class Late:
         """The calls themselves that wait."""
         return list(self._waiting.values())
 
+    @property
+    def lacking(self) -> set[str]:
+        """Keys of the calls whose results functions want, and have not got."""
+        return self.wanted - self._values.keys()
+
     def sendable(self) -> list[str]:
         """Return the keys that can be sent since this was asked last."""
         found, self._sendable = self._sendable, []

@@ -23,7 +23,19 @@ if TYPE_CHECKING:
     from stargazer.execute import TaskSpec
     from stargazer.execute.wiring import Sketch
 
-__all__ = ["Sealed", "joined", "named_inputs", "on_worker", "opened", "refuse", "run", "seal"]
+__all__ = [
+    "Sealed",
+    "executed_on",
+    "joined",
+    "named_inputs",
+    "on_worker",
+    "opened",
+    "refuse",
+    "released",
+    "run",
+    "seal",
+    "worker_and_key",
+]
 
 HERE = "threads of this process"
 CLOSING = ("closing", "closed", "failed")
@@ -51,18 +63,47 @@ def run(
     if spec.needs.walltime is not None:
         _leave_to_others(spec.needs.walltime)
     is_released = released()
-    worker, key = _worker_and_key()
+    worker, key = worker_and_key()
     if worker is None:
         with _placed(spec, is_released):
             return execute(spec, plan_key, given, opened(parameters), is_released, before=before, strict=strict)
-    with marked(worker, str(key), spec), _reached(worker, spec, is_released):
+    return executed_on(
+        worker, str(key), key, spec, plan_key, given, opened(parameters), is_released, before=before, strict=strict
+    )
+
+
+def executed_on(
+    worker: Any,
+    key: str,
+    task: Any,
+    spec: TaskSpec,
+    plan_key: str,
+    given: dict[str, Any],
+    parameters: dict[str, Any],
+    is_released: Callable[[], bool],
+    *,
+    before: tuple[str, ...],
+    strict: bool,
+) -> Any:
+    """Execute one call on a worker of a Dask client.
+
+    Parameters
+    ----------
+    worker
+        The worker.
+    key, task
+        Of the call, and of the task of Dask that it is, or is a part of.
+    spec, plan_key, given, parameters, is_released, before, strict
+        As for `stargazer.execute.execute`.
+    """
+    with marked(worker, key, spec), _reached(worker, spec, is_released):
         result = execute(
-            spec, plan_key, given, opened(parameters), is_released,
+            spec, plan_key, given, parameters, is_released,
             alone=_is_alone(worker), before=before, strict=strict, warn=_warn_client,
         )  # fmt: skip
         from stargazer.relay.worker import note_files
 
-        note_files(worker, key, spec.store, walk_assets([*given.values(), result]))
+        note_files(worker, task, spec.store, walk_assets([*given.values(), result]))
         return result
 
 
@@ -76,7 +117,7 @@ def _wired(
     sketch: Sketch | None,
     results: Any,
 ) -> Any:
-    worker, _ = _worker_and_key()
+    worker, _ = worker_and_key()
     told: dict[str, Any] = {"before": before, "strict": strict}
     with contextlib.nullcontext() if worker is None else _reached(worker, spec, released()):
         if sketch is not None:
@@ -113,7 +154,7 @@ def _with_needs(spec: TaskSpec, values: dict[str, Any]) -> TaskSpec:
     """
     declared = spec.task.needs._replace(attempt=spec.needs.attempt)
     needs = given_needs(spec.name, declared, values)
-    worker, _ = _worker_and_key()
+    worker, _ = worker_and_key()
     has = worker.state.total_resources if worker is not None else {}
     for name, amount in needs.resources().items():
         if name in has and amount > has[name]:
@@ -179,7 +220,7 @@ def refuse(message: str, kind: type[StargazerError] = CodeChanged) -> None:
 
 def _leave_to_others(walltime: float) -> None:
     """Give a call back that cannot end before its worker does; the worker finishes what it runs, and takes no more."""
-    worker, _ = _worker_and_key()
+    worker, _ = worker_and_key()
     ends = getattr(worker, "stargazer_ends", None)
     if ends is None or time.time() + walltime <= ends:
         return
@@ -198,11 +239,11 @@ async def _leave(worker: Any) -> None:
 
 def on_worker() -> bool:
     """Whether this thread runs a node for a worker of a Dask client."""
-    return _worker_and_key()[0] is not None
+    return worker_and_key()[0] is not None
 
 
-def _worker_and_key() -> tuple[Any, Any]:
-    """The Dask worker that runs this thread, and the key of its task; None where there is none."""
+def worker_and_key() -> tuple[Any, Any]:
+    """Return the Dask worker that runs this thread, and the key of its task; None where there is none."""
     if "distributed" not in sys.modules:
         return None, None
     from distributed.worker import thread_state  # type: ignore[attr-defined]
@@ -212,7 +253,7 @@ def _worker_and_key() -> tuple[Any, Any]:
 
 def released() -> Callable[[], bool]:
     """Return a function that tells whether the present task is wanted no more: released by Dask, or interrupted."""
-    worker, key = _worker_and_key()
+    worker, key = worker_and_key()
     if worker is None:
         return interruption()
 

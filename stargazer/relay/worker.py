@@ -113,7 +113,8 @@ def note_files(worker: Any, key: Any, url: str, assets: Iterable[Asset]) -> None
         return
     cids = {str(member.cid) for asset in assets for member in members(asset)}
     sizes = {cid: _size(store, cid) for cid in cids}
-    task.metadata[FILES] = {cid: size for cid, size in sizes.items() if size >= WORTH}
+    lie = task.metadata.setdefault(FILES, {})  # a task may be several calls
+    lie.update({cid: size for cid, size in sizes.items() if size >= WORTH})
 
 
 def _size(store: Store, cid: str) -> int:

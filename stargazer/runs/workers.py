@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,10 +17,11 @@ from stargazer.calls.walk import needs
 from stargazer.errors import NeedUnmet, OutputError, WiringError, WorkerLost
 from stargazer.profiles.profile import offer_of
 from stargazer.relay.client import serve
+from stargazer.runs.grouping import Grouping
 from stargazer.runs.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from distributed import Client, Future
 
@@ -33,6 +35,9 @@ PATIENCE = 30.0
 
 PAUSE, LONGEST_PAUSE = 0.0005, 0.05
 """Seconds between looks at what has ended, by the number of calls still to come: results are fetched many at once."""
+
+LOOK = 0.05
+"""Seconds between looks at calls that are held back."""
 
 
 class Workers:
@@ -56,6 +61,7 @@ class Workers:
         self._cancelled = False
         self._growth = Growth({}, {})
         self._granted: dict[str, dict[str, float]] = {}
+        self._grouping = Grouping(client, watch, {}, {})
         self._lost_before = len(self._ended())
 
     def begin(self, run: str, what: str) -> None:
@@ -80,30 +86,57 @@ class Workers:
         self._forget_old_failures(calls)
         self._calls, self._granted = calls, {}
         growth = self._growth = self.watch.grows(Growth(graph, calls, self.node, self.take, self.watch.done_keys))
+        grouping = self._grouping = Grouping(self.client, self.watch, graph, calls)
         late = Late(growth, dict.fromkeys([*keys, *calls]), self.node, self._expect)
         late.arrived({})
         results: dict[str, Any] = {}
-        self._send(late, results)
         asked = {*keys, *_wholes(graph, [key for key in keys if key not in calls])}
         try:
+            self._send(late, results)
             completed = as_completed(list(self._futures.values()), loop=self.client.loop, raise_errors=False)
-            for batch in completed.batches():
+            for batch in self._batches(completed):
                 arrived = self._gather([each for each in batch if each.key in asked or each.key in late.wanted])
+                arrived |= self._of_groups(batch, asked | late.wanted)
                 results |= arrived
-                if late and not self._cancelled:
+                if (late or grouping) and not self._cancelled:
                     self._drop([str(future.key) for future in batch if future.status != "finished"], late)
                     late.arrived({key: arrived[key] for key in arrived.keys() & late.wanted})
                     for future in self._send(late, results):
                         completed.add(future)
                 for future in batch:
-                    self._note(calls.get(future.key), future, results.get(future.key))
-                self._blame([calls[future.key] for future in batch if future.key in calls])
+                    self._note(calls.get(str(future.key)), future, results.get(str(future.key)))
+                self._blame([calls[str(future.key)] for future in batch if future.key in calls])
                 time.sleep(min(LONGEST_PAUSE, completed.count() * PAUSE))
             self._blame(calls.values())
             self._leave(late)
         finally:
+            grouping.close()
             self._release()
         return {key: results[key] for key in keys if key in results}
+
+    def _batches(self, completed: Any) -> Iterator[list[Future[Any]]]:
+        """Yield futures as they end; now and then none, while calls are held back that may have to be sent."""
+        while not completed.is_empty() or (self._grouping and not self._cancelled):
+            if not self._grouping:
+                with contextlib.suppress(StopIteration):
+                    yield completed.next_batch()
+                continue
+            if not completed.has_ready():
+                with completed.thread_condition:
+                    completed.thread_condition.wait(LOOK)
+            yield completed.next_batch(block=False)
+
+    def _of_groups(self, batch: list[Future[Any]], wanted: Collection[str]) -> dict[str, Any]:
+        """Take groups out of what has ended; return what is wanted of their results."""
+        grouping = self._grouping
+        groups = [future for future in batch if future.key in grouping]
+        if groups:
+            batch[:] = [future for future in batch if future.key not in grouping]
+            grouping.ended(groups, self._gather(groups))
+            for future in groups:
+                self._futures.pop(str(future.key)).release()
+        grouping.look()
+        return {key: grouping.results[key] for key in grouping.fresh() if key in wanted}
 
     def _expect(self, calls: dict[str, Call]) -> None:
         """Calls were wired that nobody knew of."""
@@ -121,23 +154,29 @@ class Workers:
                 self.watch.done(self._calls[key].plan_key, results[key])
             sent += self._sent(late)
             # What is wired may want results that nobody did when they came.
-            there = [self._futures[key] for key in late.wanted - results.keys() if key in self._futures]
-            if not late or not (arrived := self._gather(there)):
+            lacking, come = late.lacking, (results, self._grouping.results)
+            there = [self._futures[key] for key in lacking - results.keys() if key in self._futures]
+            known = {key: each[key] for each in come for key in lacking & each.keys()}
+            if not late or not (arrived := self._gather(there) | known):
                 return sent
             results |= arrived
             late.arrived(arrived)
 
     def _sent(self, late: Late) -> list[Future[Any]]:
         ready = [key for key in late.sendable() if key not in self._futures]
-        if not ready:
-            return []
-        if not (ready := self._runnable(ready, late)):
-            return []
-        graph, new = self._growth.graph, {key: self._calls[key] for key in ready if key in self._calls}
-        part = part_of(graph, ready) if self._growth or self._futures else graph
-        made = self.client.compute(delayed_of(part, new, ready, self._granted))
-        self._futures |= (sent := dict(zip(ready, made, strict=True)))
+        alone = self._grouping.split(self._runnable(ready, late) if ready else [])
+        sent = {**self._sent_alone(alone), **self._grouping.send(self._granted)}
+        self._futures |= sent
         return list(sent.values())
+
+    def _sent_alone(self, ready: list[str]) -> dict[str, Future[Any]]:
+        if not ready:
+            return {}
+        graph, new = self._growth.graph, {key: self._calls[key] for key in ready if key in self._calls}
+        is_part = self._growth or self._futures or self._grouping or self._grouping.results
+        part = part_of(graph, ready) if is_part else graph
+        made = self.client.compute(delayed_of(part, new, ready, self._granted))
+        return dict(zip(ready, made, strict=True))
 
     def _runnable(self, ready: list[str], late: Late) -> list[str]:
         """Those of some nodes that a worker could run; of the others only these fail, once anything was sent."""
@@ -163,7 +202,7 @@ class Workers:
         """What waits still, though nothing runs, was cancelled or waits for what failed; or it waits for itself."""
         if self._cancelled:  # also what has wired others that will not come
             for call in self._calls.values():
-                if self.watch.state(call.plan_key) is State.WAITING:
+                if self.watch.state(call.plan_key) in (State.WAITING, State.RUNNING):
                     self.watch.cancelled(call.plan_key)
             return
         for call in late.waiting:
@@ -221,7 +260,7 @@ class Workers:
             return None
         except AttributeError:  # of a client that is being closed, which has no scheduler any more
             return None
-        return {self._calls[key].plan_key for key in keys if key in self._calls}
+        return {self._calls[key].plan_key for key in keys if key in self._calls} | self._grouping.running(keys)
 
     @property
     def dashboard(self) -> str | None:
