@@ -8,6 +8,7 @@ https://alevin-fry.readthedocs.io/en/latest/quant.html; https://support.parsebio
 
 from __future__ import annotations
 
+import codecs
 import gzip
 from functools import partial
 from itertools import islice
@@ -314,9 +315,15 @@ class _Header(NamedTuple):
 
 
 def _opened(path: Path) -> IO[str]:
-    """Text of a file; browsers and servers unpack what is called ``.gz``, so its first bytes tell."""
-    coding = "utf-8-sig"
-    return gzip.open(path, "rt", encoding=coding) if _is_packed(path) else open(path, encoding=coding)
+    """Text of a file; browsers and servers unpack what is called ``.gz``, so its first bytes tell.
+
+    Lists of genes that somebody saved from a spreadsheet are UTF-16, which their first bytes tell too.
+    """
+    opened: Any = gzip.open if _is_packed(path) else open
+    with opened(path, "rb") as file:
+        coding = "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    text: IO[str] = opened(path, "rt", encoding=coding)
+    return text
 
 
 def _is_packed(path: Path) -> bool:

@@ -28,6 +28,7 @@ from stargazer.bio.singlecell.tenx import is_tenx, read_tenx
 from stargazer.bio.singlecell.text_tables import is_text_table, read_text_table
 from stargazer.bio.singlecell.transfer import same_matrix, write_foreign, write_layer
 from stargazer.bio.singlecell.tree import AnnDataTree
+from stargazer.bounded import GZIP_MAGIC
 from stargazer.errors import DataError, StargazerError
 
 if TYPE_CHECKING:
@@ -135,6 +136,9 @@ def _ingest(path: Path, target: Path, said: Said) -> Ingested:
         return _ingest_folder(path, target, said)
     if not path.stat().st_size:
         raise DataError(f"{path} is empty: {ACCEPTED}")
+    suffix = ".tar" if ".tar" in path.suffixes else path.suffix.lower()
+    if suffix in OTHERS:
+        raise DataError(f"{path} is {OTHERS[suffix]}")
     if zipfile.is_zipfile(path):
         return _ingest_archive(path, target, said)
     if is_text_table(path):
@@ -167,8 +171,9 @@ def _ingest_folder(path: Path, target: Path, said: Said) -> Ingested:
         found = (found.parent for each in LAYOUTS for found in path.glob(f"**/*{each.matrix}*"))
         inner = sorted({str(folder) for folder in found if is_matrix_folder(folder)})
         several = f"; there are {len(inner)}: {', '.join(inner[:5])}" if len(inner) > 1 else ""
-        hint = f"give {inner[0]}{several}" if inner else _other_matrices(path) or ACCEPTED
-        raise DataError(f"{path} is no zarr group ({error}): {hint}") from error
+        hint = f"give {inner[0]}{several}" if inner else _other_matrices(path) or _files_within(path)
+        what = "has no counts itself" if hint else f"is no zarr group ({error})"
+        raise DataError(f"{path} {what}: {hint or ACCEPTED}") from error
     try:
         return _ingest_group(group, path, target, said)
     except StargazerError:
@@ -190,6 +195,13 @@ def _other_matrices(path: Path) -> str:
         "folder of its own as matrix.mtx, with barcodes.tsv and features.tsv beside it (kb nac writes one sum of its "
         "three with --sum total, STARsolo's counts are in Gene/)"
     )
+
+
+def _files_within(path: Path) -> str:
+    """Which files of a folder are read by themselves."""
+    wanted = (".h5ad", ".h5mu", ".h5", ".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+    found = sorted(each.name for each in path.iterdir() if each.name.endswith(wanted) and each.is_file())
+    return f"give a file in it: {', '.join(found[:5])}{', …' if len(found) > 5 else ''}" if found else ""
 
 
 def _ingest_archive(path: Path, target: Path, said: Said) -> Ingested:
@@ -222,10 +234,11 @@ def _ingest_hdf5(path: Path, target: Path, said: Said) -> Ingested:
 
     if path.name.endswith((".mtx", ".mtx.gz")):
         raise DataError(f"{path} is a matrix without names: give the folder, with barcodes.tsv and features.tsv in it")
-    suffix = ".tar" if ".tar" in path.suffixes else path.suffix.lower()
-    if suffix in OTHERS:
-        raise DataError(f"{path} is {OTHERS[suffix]}")
     if not h5py.is_hdf5(path):
+        with path.open("rb") as file:
+            packed = file.read(2) == GZIP_MAGIC
+        if packed:
+            raise DataError(f"{path} is gzipped, and is read as it was before: gunzip --keep {path.name}")
         raise DataError(f"{path} is no HDF5 file, or its beginning is damaged: {ACCEPTED}")
     with h5py.File(path, "r") as file:
         check_hdf5(file, path)
