@@ -210,3 +210,27 @@ def test_columns_that_one_sample_lacks_are_said(store: Store, tmp_path: Path) ->
     assert obs["age"].isna().sum() == 120
     assert obs.index.name == "barcode"
     assert notes(joined, "concat") == ["not all samples have obs columns age: cells of the others have gaps there"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (["uint8"], "UInt64"),
+        (["uint32", "int16"], "Int64"),
+        (["uint64"], "UInt64"),
+        (["int32"], "Int64"),
+        (["bool"], "boolean"),
+        (["uint64", "int64"], "float64"),  # no whole number holds all of both
+    ],
+)
+def test_whole_numbers_that_one_sample_lacks_stay_whole(
+    store: Store, tmp_path: Path, kinds: list[str], expected: str
+) -> None:
+    given = [cells(seed=seed) for seed in range(len(kinds) + 1)]
+    for each, kind in zip(given, kinds, strict=False):
+        each.obs["age"] = np.full(each.n_obs, 1, dtype=kind)
+    joined: Any = concat([add(each, tmp_path, f"s{number}") for number, each in enumerate(given)]).compute()
+    age = joined.open().obs["age"]
+    assert str(age.dtype) == expected
+    assert age.isna().sum() == given[-1].n_obs
+    assert set(age.dropna().astype(float)) == {1.0}

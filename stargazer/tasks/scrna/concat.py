@@ -213,13 +213,17 @@ def _with_gaps(tables: list[Any]) -> list[Any]:
     """
     for name in dict.fromkeys(name for each in tables for name in each):
         there = [each for each in tables if name in each]
-        kinds = {
-            getattr(each[name].dtype, "kind", "") if isinstance(each[name].dtype, np.dtype) else "" for each in there
-        }
-        if len(there) < len(tables) and kinds in ({"b"}, {"i"}):
-            for each in there:
-                each[name] = each[name].astype("boolean" if kinds == {"b"} else "Int64")
+        kinds = {each[name].dtype for each in there}
+        if len(there) < len(tables) and all(isinstance(kind, np.dtype) and kind.kind in "biu" for kind in kinds):
+            nullable = {"b": "boolean", "i": "Int64", "u": "UInt64"}.get(_common_kind(kinds))
+            for each in there if nullable else ():
+                each[name] = each[name].astype(nullable)
     return tables
+
+
+def _common_kind(kinds: set[Any]) -> str:
+    """Letter of the type that holds all of some; truth values beside numbers have none."""
+    return "" if len({kind.kind == "b" for kind in kinds}) > 1 else str(np.result_type(*kinds).kind)
 
 
 def _unlike_ids(trees: Sequence[AnnDataTree], labels: Sequence[str]) -> Iterator[str]:
