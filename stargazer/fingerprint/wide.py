@@ -341,16 +341,24 @@ class Top(NamedTuple):
 
 def loads_of(file: str | None, module: str) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
     """Imports that run when a module is imported; of one without a file, as of a notebook, those of its cells."""
-    if file is None or not os.path.lexists(file):  # in an archive
-        return loads(module_statements(module))
-    found = _top_there(file)
-    return () if found is None else found.loads
+    found = _top_there(file) if file is not None else None
+    if found is not None:
+        return found.loads
+    return loads(module_statements(module)) if file is None or _is_in_archive(file) else ()
 
 
 def acts(file: str) -> bool:
     """Whether a statement of a file may change what is not the module's own."""
     found = _top_there(file)
-    return found.acts if found is not None else not os.path.lexists(file)
+    return found.acts if found is not None else _is_in_archive(file)
+
+
+def _is_in_archive(file: str) -> bool:
+    """Whether a module was imported from within a file, as of a zip; modules of cells have names of no file at all."""
+    folder = os.path.dirname(file)
+    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    return os.path.isfile(folder)
 
 
 def _top_there(file: str) -> Top | None:

@@ -14,10 +14,11 @@ TASKS = builtin_tasks()
 NO_TASK_USES = (
     *("stargazer.workflows", "stargazer.bio.simulate", "stargazer.embedded"),
     *("stargazer.bio.singlecell.exports", "stargazer.bio.singlecell.memory", "stargazer.tasks.scrna.integrations"),
+    "stargazer.bio.singlecell.soup",
 )
 """Workflows wire, the simulator makes data, what runs as a program is part of the tool's identity, exports are written
-where somebody asks an asset for them, cells in memory where somebody adds them, and integrations are for tasks of other
-packages: no task of ours uses these."""
+where somebody asks an asset for them, cells in memory where somebody adds them, integrations are for tasks of other
+packages, and a sheet is warned of soup before anything runs: no task of ours uses these."""
 
 NO_PIECES = {"_Limit", "_drafts"}
 """What the code itself changes stands in the pieces of those who name it, by the statements that bind it."""

@@ -29,7 +29,7 @@ def test_the_record_of_a_list_is_not_read_for_each_element(store: Store, monkeyp
         module._relies_on_nothing.clear()
         module._read_nothing.clear()
         read.clear()
-        before = Ledger(store.records)
+        before = Ledger(store.records, read=counting)
         with monkeypatch.context() as patched:
             if not noted:
                 patched.setattr(module, "_note", lambda notes, found: None)
@@ -37,7 +37,6 @@ def test_the_record_of_a_list_is_not_read_for_each_element(store: Store, monkeyp
                 assert before.readers([found.plan_key]) == ()
         return read.count(whole.id)
 
-    monkeypatch.setattr(Record, "from_bytes", counting)
     assert (asked(3600.0, noted=True), asked(-1.0, noted=True), asked(-1.0, noted=False)) == (1, 1, 40)
 
 
@@ -48,8 +47,8 @@ def test_what_was_just_recorded_is_not_read_again_by_who_takes_it(
     calls = [pieces(count=count) for count in (2, 3)]
     for call in calls:
         call.compute(scheduler="sync")
-    monkeypatch.setattr(Record, "from_bytes", lambda data, identifier: pytest.fail(f"{identifier} was read"))
-    assert Ledger(store.records).readers([call.plan_key for call in calls]) == ()
+    known = Ledger(store.records, read=lambda data, identifier: pytest.fail(f"{identifier} was read"))
+    assert known.readers([call.plan_key for call in calls]) == ()
 
 
 def test_a_key_that_was_turned_to_the_record_of_another_call_is_not_believed(store: Store) -> None:
