@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Claimed", "Claims"]
 
-CLAIMS = "stargazer_claims"
-"""Attribute of a Dask scheduler: run and client by the key of the call."""
+CLAIMS, CLAIMANTS = "stargazer_claims", "stargazer_claimants"
+"""Attributes of a Dask scheduler: run and client by the key of the call, and all clients among these."""
 
 
 class Claimed(NamedTuple):
@@ -92,20 +92,33 @@ def _is_hired(client: Client) -> bool:
 
 
 def _claim(run: str, client: str, keys: list[str], dask_scheduler: Any) -> tuple[int, list[int], list[int]]:
-    claims = getattr(dask_scheduler, CLAIMS, None)
-    if claims is None:
-        setattr(dask_scheduler, CLAIMS, claims := {})
+    claims = _claims_of_those_here(dask_scheduler)
     theirs, alone = list[int](), list[int]()
     if not (threads := _threads(dask_scheduler)):
         return 0, theirs, alone
     for number, key in enumerate(keys):
         if key in dask_scheduler.tasks:
             alone.append(number)
-        elif (claim := claims.get(key)) and claim[0] != run and claim[1] in dask_scheduler.clients:
+        elif (claim := claims.get(key)) and claim[0] != run:
             theirs.append(number)
         else:
             claims[key] = (run, client)
+            getattr(dask_scheduler, CLAIMANTS).add(client)
     return threads, theirs, alone
+
+
+def _claims_of_those_here(dask_scheduler: Any) -> dict[str, tuple[str, str]]:
+    """All claims; those of clients that ended without a word are forgotten, for nobody else would give them back."""
+    if not hasattr(dask_scheduler, CLAIMS):
+        setattr(dask_scheduler, CLAIMS, {})
+        setattr(dask_scheduler, CLAIMANTS, set())
+    claims: dict[str, tuple[str, str]] = getattr(dask_scheduler, CLAIMS)
+    claimants: set[str] = getattr(dask_scheduler, CLAIMANTS)
+    if gone := claimants.difference(dask_scheduler.clients):
+        claimants -= gone
+        for key in [key for key, (_, client) in claims.items() if client in gone]:
+            del claims[key]
+    return claims
 
 
 def _give_back(run: str, keys: list[str] | None, dask_scheduler: Any) -> int:

@@ -57,10 +57,12 @@ class Grouping:
         self.results: dict[str, Any] = {}
         """What has come, by key."""
         self._fresh: list[str] = []
-        self._is_over = False
+        self._failed: list[str] = []
+        self.is_over = False
+        """Whether nobody wants the groups any more: the run was cancelled, or others ended it."""
 
     def __bool__(self) -> bool:
-        return bool(self._groups or self._ready) and not self._is_over
+        return bool(self._groups or self._ready) and not self.is_over
 
     def __contains__(self, name: object) -> bool:
         return name in self._groups
@@ -132,6 +134,11 @@ class Grouping:
         found, self._fresh = self._fresh, []
         return found
 
+    def failed(self) -> list[str]:
+        """Keys of the calls, and of elements, that have failed since this was asked last."""
+        found, self._failed = self._failed, []
+        return found
+
     def send(self, granted: Mapping[str, dict[str, float]]) -> dict[str, Future[Any]]:
         """Send the groups that can be sent now; return their futures."""
         due = self._groups.due(self._topic, self._claims.threads, time.monotonic())
@@ -179,10 +186,10 @@ class Grouping:
                 self._note(values, errors)
                 there += [call.key for call in values]
                 ended += [call.key for call in (*values, *errors)]
-            elif future.status == "error":
-                self._send_alone([call.key for call in self._groups.lost(name)])
-            else:
+            elif future.status == "cancelled":
                 self._cancelled(self._groups.lost(name))
+            else:  # also where the worker that had the outcome is gone, before it was fetched
+                self._send_alone([call.key for call in self._groups.lost(name)])
         if ended:
             self._claims.give_back(ended)
             self._ready += self._freed(there)
@@ -199,13 +206,16 @@ class Grouping:
 
     def _spoil(self, keys: list[str]) -> None:
         """These have failed: what needs them and was held is skipped."""
+        self._failed += keys
         for key in self._groups.spoil(keys):
             if key in self._calls:
                 self._watch.skipped(self._calls[key].plan_key)
 
     def _cancelled(self, calls: list[Call]) -> None:
         """Of a group that nobody wants any more, the ledger knows what has ended."""
-        self._is_over = True
+        self.is_over = True
+        if not calls:  # all were given back
+            return
         ledger = Ledger(calls[0].store.records)
         found = ledger.lookup([call.plan_key for call in calls])
         for call in calls:

@@ -119,8 +119,9 @@ class Groups:
             call = calls.get(key)
             if call is not None and _wants_nothing(call) and self._is_given(self._graph[key]):
                 found.setdefault(id(self._graph[key].args[0]), {})[key] = call
-        short = {place for place, kind in self._kinds.items() if kind.is_short}
-        enough = [each for place, each in found.items() if len(each) >= (FIRST if freed or place in short else LEAST)]
+        short = {place: kind.is_short for place, kind in self._kinds.items() if kind.is_short is not None}
+        known = {place: each for place, each in found.items() if short.get(place) is not False}
+        enough = [each for place, each in known.items() if len(each) >= (FIRST if freed or place in short else LEAST)]
         return {key: call for each in enough for key, call in each.items()}
 
     def _is_given(self, node: Any) -> bool:
@@ -143,14 +144,15 @@ class Groups:
     def hold(self, keys: Iterable[str]) -> list[str]:
         """Hold what needs a call that is not sent yet; return the others of some keys."""
         asked = [key for key in dict.fromkeys(keys) if key not in self._unsent]
-        if not self._unsent:
+        if not asked or not self._unsent:  # asked time and again while a hundred thousand wait
             return asked
         nodes = part_of(self._graph, asked)
         held = _above(nodes, [key for key in nodes if key in self._unsent or key in self._held])
-        missing = held | self._unsent | self._held.keys()
-        for key in held - self._held.keys():
-            self._held[key] = False
-            self._frontier.add(key, nodes[key].dependencies & missing)
+        new = held - self._held.keys()
+        self._held |= dict.fromkeys(new, False)
+        for key in new:
+            waits = [each for each in nodes[key].dependencies if each in self._unsent or each in self._held]
+            self._frontier.add(key, waits)
         self._held |= {key: True for key in asked if key in held}
         return [key for key in asked if key not in held]
 

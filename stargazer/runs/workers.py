@@ -21,7 +21,7 @@ from stargazer.runs.grouping import Grouping
 from stargazer.runs.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from distributed import Client, Future
 
@@ -58,7 +58,7 @@ class Workers:
         self.client, self.watch = client, watch
         self._futures: dict[str, Future[Any]] = {}
         self._calls: dict[str, Call] = {}
-        self._cancelled = False
+        self._cancelled, self._has_sent = False, False
         self._growth = Growth({}, {})
         self._granted: dict[str, dict[str, float]] = {}
         self._grouping = Grouping(client, watch, {}, {})
@@ -84,7 +84,7 @@ class Workers:
         serve(self.client)
         check_environments(calls.values(), self.client)
         self._forget_old_failures(calls)
-        self._calls, self._granted = calls, {}
+        self._calls, self._granted, self._has_sent = calls, {}, False
         growth = self._growth = self.watch.grows(Growth(graph, calls, self.node, self.take, self.watch.done_keys))
         grouping = self._grouping = Grouping(self.client, self.watch, graph, calls)
         late = Late(growth, dict.fromkeys([*keys, *calls]), self.node, self._expect)
@@ -96,10 +96,13 @@ class Workers:
             completed = as_completed(list(self._futures.values()), loop=self.client.loop, raise_errors=False)
             for batch in self._batches(completed):
                 arrived = self._gather([each for each in batch if each.key in asked or each.key in late.wanted])
-                arrived |= self._of_groups(batch, asked | late.wanted)
+                come = self._of_groups(batch)
+                arrived |= {key: come[key] for key in come if key in asked or key in late.wanted}
                 results |= arrived
+                failed = grouping.failed()
                 if (late or grouping) and not self._cancelled:
-                    self._drop([str(future.key) for future in batch if future.status != "finished"], late)
+                    failed += [str(future.key) for future in batch if future.status != "finished"]
+                    self._drop(failed, late)
                     late.arrived({key: arrived[key] for key in arrived.keys() & late.wanted})
                     for future in self._send(late, results):
                         completed.add(future)
@@ -126,8 +129,8 @@ class Workers:
                     completed.thread_condition.wait(LOOK)
             yield completed.next_batch(block=False)
 
-    def _of_groups(self, batch: list[Future[Any]], wanted: Collection[str]) -> dict[str, Any]:
-        """Take groups out of what has ended; return what is wanted of their results."""
+    def _of_groups(self, batch: list[Future[Any]]) -> dict[str, Any]:
+        """Take groups out of what has ended; return the results of their calls."""
         grouping = self._grouping
         groups = [future for future in batch if future.key in grouping]
         if groups:
@@ -136,7 +139,7 @@ class Workers:
             for future in groups:
                 self._futures.pop(str(future.key)).release()
         grouping.look()
-        return {key: grouping.results[key] for key in grouping.fresh() if key in wanted}
+        return {key: grouping.results[key] for key in grouping.fresh()}
 
     def _expect(self, calls: dict[str, Call]) -> None:
         """Calls were wired that nobody knew of."""
@@ -167,13 +170,16 @@ class Workers:
         alone = self._grouping.split(self._runnable(ready, late) if ready else [])
         sent = {**self._sent_alone(alone), **self._grouping.send(self._granted)}
         self._futures |= sent
+        self._has_sent = self._has_sent or bool(sent)
+        if self._cancelled:  # while these were sent: `cancel` could not know of them
+            self.cancel()
         return list(sent.values())
 
     def _sent_alone(self, ready: list[str]) -> dict[str, Future[Any]]:
         if not ready:
             return {}
         graph, new = self._growth.graph, {key: self._calls[key] for key in ready if key in self._calls}
-        is_part = self._growth or self._futures or self._grouping or self._grouping.results
+        is_part = self._growth or self._has_sent or self._grouping
         part = part_of(graph, ready) if is_part else graph
         made = self.client.compute(delayed_of(part, new, ready, self._granted))
         return dict(zip(ready, made, strict=True))
@@ -184,7 +190,7 @@ class Workers:
         try:
             self._granted |= granted_on(self.client, new)
         except NeedUnmet:
-            if not self._futures:
+            if not self._has_sent:
                 raise
         else:
             return ready
@@ -200,7 +206,7 @@ class Workers:
 
     def _leave(self, late: Late) -> None:
         """What waits still, though nothing runs, was cancelled or waits for what failed; or it waits for itself."""
-        if self._cancelled:  # also what has wired others that will not come
+        if self._cancelled or self._grouping.is_over:  # also what has wired others that will not come
             for call in self._calls.values():
                 if self.watch.state(call.plan_key) in (State.WAITING, State.RUNNING):
                     self.watch.cancelled(call.plan_key)
@@ -224,7 +230,8 @@ class Workers:
         spoilt = late.spoilt(keys) - self._futures.keys()
         late.drop(spoilt)
         for key in spoilt:
-            self.watch.skipped(self._calls[key].plan_key)
+            if self.watch.state(plan_key := self._calls[key].plan_key) is not State.SKIPPED:  # told of once
+                self.watch.skipped(plan_key)
 
     def _gather(self, futures: list[Future[Any]]) -> dict[str, Any]:
         """Results of those futures that have one, in one exchange with each worker."""

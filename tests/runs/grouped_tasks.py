@@ -84,6 +84,11 @@ def late(work: sg.Workdir, parts: list[sg.Asset]) -> sg.Asset:
     return written(work, "late", sum(int(part.path.read_text()) for part in parts))
 
 
+@sg.task(gpus=lambda parts: len(parts))
+def huge(work: sg.Workdir, parts: list[sg.Asset]) -> sg.Asset:
+    return written(work, "huge", len(parts))
+
+
 @sg.dynamic
 def wires_late(part: sg.Asset, before: sg.Asset) -> sg.Asset:
     return late([leaf(i=0), before])

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grouped_tasks import both, late, leaf, lines, many, patient, place, plus, spread, wires_late
+from grouped_tasks import both, huge, late, leaf, lines, many, patient, place, plus, spread, wires_late
 
 import stargazer as sg
-from stargazer.errors import Cancelled, RunFailed, WorkerLost
+from stargazer.errors import Cancelled, NeedUnmet, RunFailed, WorkerLost
 from stargazer.ledger import Ledger, Record
 from stargazer.runs import State, groups
 from stargazer.runs.grouping import Grouping
@@ -200,6 +200,68 @@ def test_cancel_ends_what_runs_and_begins_no_other(cluster: Any, sent: list[str]
     assert len(ended) <= 5
     flag.touch()
     assert len(sg.run(calls, client=cluster, progress=False).result()) == 100
+
+
+def test_what_is_sent_while_a_run_is_cancelled_is_let_go(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, flag = tmp_path / "log", tmp_path / "flag"
+    flights: list[Any] = []
+    made = threading.Event()
+    send = Grouping.send
+
+    def cancelled(self: Grouping, granted: Any) -> Any:
+        found = send(self, granted)
+        made.wait()
+        flights[0].cancel()
+        return found
+
+    monkeypatch.setattr(Grouping, "send", cancelled)
+    calls = [patient(i=i, log=str(log), flag=str(flag), waits=0) for i in range(100)]
+    flights.append(sg.run(calls, client=cluster, progress=False, wait=False))
+    made.set()
+    try:
+        assert flights[0].wait(60), "nobody lets the groups go"
+        with pytest.raises(Cancelled):
+            flights[0].result()
+        until(lambda: not cluster.run_on_scheduler(busy))
+    finally:
+        flag.touch()
+
+
+def test_others_end_a_run(cluster: Any, sent: list[str], tmp_path: Path) -> None:
+    from distributed import Future
+
+    log, flag = tmp_path / "log", tmp_path / "flag"
+    calls = [patient(i=i, log=str(log), flag=str(flag), waits=0) for i in range(100)]
+    flight = sg.run([*calls, many(calls)], client=cluster, progress=False, wait=False)
+    until(lambda: len(lines(log)) == 2)
+    cluster.cancel([Future(key, cluster) for key in list(cluster.futures)])
+    with pytest.raises(Cancelled, match="others ended the run"):
+        flight.result()
+    assert flight.status().count(State.CANCELLED) == 101
+    until(lambda: not cluster.run_on_scheduler(busy))
+    flag.touch()
+
+
+def test_functions_do_not_wait_for_what_failed_in_a_group(cluster: Any, sent: list[str]) -> None:
+    parts = [leaf(i=i, fails=17) for i in range(70)]
+    below = late(parts[10:20])
+    flight = sg.run(late([below]), below, *parts, client=cluster, progress=False, wait=False)
+    with pytest.raises(RunFailed, match="1 of 72 calls failed"):
+        flight.result()
+    assert sent
+    assert flight.status().count(State.SKIPPED) == 2
+
+
+def test_only_what_no_worker_can_run_fails_once_groups_ran(cluster: Any, sent: list[str]) -> None:
+    parts = [leaf(i=i) for i in range(70)]
+    flight = sg.run(huge(parts), *parts, client=cluster, progress=False, wait=False)
+    with pytest.raises(RunFailed, match="1 of 71 calls failed") as failed:
+        flight.result()
+    assert sent
+    assert isinstance(failed.value.__cause__, NeedUnmet)
+    assert flight.status().count(State.DONE) == 70
 
 
 def busy(dask_scheduler: Any) -> bool:

@@ -85,6 +85,7 @@ def test_calls_that_are_not_short_go_alone() -> None:
     assert len(runs.ran) == first
     runs.send()
     assert len(runs.sent) == WAVE * THREADS - 1, "no further group is sent"
+    assert not runs.groups.alike(alone, runs.calls, freed=True), "nor is any other of their task held back"
 
 
 def test_nothing_is_heard_of_the_first_groups() -> None:
@@ -186,9 +187,12 @@ def test_a_call_is_in_the_groups_of_one_run_alone() -> None:
 
 def test_a_client_that_is_gone_holds_no_call() -> None:
     here = scheduler()
-    claims._claim("r", "one", ["a"], here)
+    claims._claim("r", "one", ["a", "b"], here)
     here.clients.remove("one")
     assert claims._claim("s", "two", ["a"], here) == (2, [], [])
+    assert here.stargazer_claims.keys() == {"a"}, "nobody else would give the other back"
+    here.clients.add("one")
+    assert claims._claim("r", "one", ["a", "b"], here) == (2, [0], [])
 
 
 def test_without_workers_nothing_is_held_back() -> None:
@@ -235,3 +239,30 @@ def test_others_may_have_what_ended_well_or_not() -> None:
     assert client.scheduler.stargazer_claims.keys() == calls.keys() - done
     grouping.close()
     assert not client.scheduler.stargazer_claims
+
+
+@pytest.mark.parametrize("status", ["lost", "pending", "error"])
+def test_calls_of_a_group_whose_outcome_is_gone_go_alone(status: str) -> None:
+    """Its worker may die between the end of a group and the moment in which the client asks for what it made."""
+    graph, calls = flatten([leaf(i=i) for i in range(LEAST)])
+    client: Any = Client()
+    grouping = Grouping(client, RunState(lambda key, result: None), graph, calls)
+    grouping.split(calls)
+    _, future = next(iter(grouping.send({}).items()))
+    future.status = status
+    grouping.ended([future], {})
+    assert not grouping.is_over
+    assert len(grouping.split([])) == FIRST
+
+
+def test_a_group_that_gave_all_its_calls_back_is_cancelled() -> None:
+    graph, calls = flatten([leaf(i=i) for i in range(LEAST)])
+    client: Any = Client()
+    grouping = Grouping(client, RunState(lambda key, result: None), graph, calls)
+    grouping.split(calls)
+    name, future = next(iter(grouping.send({}).items()))
+    grouping._told.append((0.0, {"group": name, "begun": 0, "seconds": 1.0}))
+    grouping.look()
+    future.status = "cancelled"
+    grouping.ended([future], {})
+    assert grouping.is_over
