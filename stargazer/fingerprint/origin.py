@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "distribution_of",
     "is_found",
+    "is_in_archive",
     "is_of_python",
     "is_own",
     "is_standard",
@@ -88,6 +89,14 @@ def lies_with_python(file: str) -> bool:
     """Whether a file is of the standard library, by its place: some of its modules have names that are in no list."""
     places = (os.path.abspath(file), os.path.realpath(file))
     return any(place.startswith(STANDARD) and not _is_library(place) for place in places)
+
+
+def is_in_archive(file: str) -> bool:
+    """Whether a module was imported from within a file, as of a zip; modules of cells have names of no file at all."""
+    folder = os.path.dirname(file)
+    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    return os.path.isfile(folder)
 
 
 def distribution_of(module: str, owner: str) -> str | None:

@@ -23,7 +23,7 @@ from stargazer.bounded import read_own
 from stargazer.config import cache_dir
 from stargazer.fingerprint.canonical import canonical
 from stargazer.fingerprint.dynamic import DOCUMENTS, FINDS_TEXT, TEXT_MODULES
-from stargazer.fingerprint.origin import INSTALLED, STANDARD, is_own
+from stargazer.fingerprint.origin import INSTALLED, STANDARD, is_in_archive, is_own
 from stargazer.fingerprint.outside import outside_names
 from stargazer.fingerprint.parsing import parse, walk
 from stargazer.fingerprint.said import bound_once, set_inside, set_outside
@@ -344,21 +344,13 @@ def loads_of(file: str | None, module: str) -> tuple[tuple[str, int, tuple[str, 
     found = _top_there(file) if file is not None else None
     if found is not None:
         return found.loads
-    return loads(module_statements(module)) if file is None or _is_in_archive(file) else ()
+    return loads(module_statements(module)) if file is None or is_in_archive(file) else ()
 
 
 def acts(file: str) -> bool:
     """Whether a statement of a file may change what is not the module's own."""
     found = _top_there(file)
-    return found.acts if found is not None else _is_in_archive(file)
-
-
-def _is_in_archive(file: str) -> bool:
-    """Whether a module was imported from within a file, as of a zip; modules of cells have names of no file at all."""
-    folder = os.path.dirname(file)
-    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
-        folder = os.path.dirname(folder)
-    return os.path.isfile(folder)
+    return found.acts if found is not None else is_in_archive(file)
 
 
 def _top_there(file: str) -> Top | None:
