@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stargazer import config
 from stargazer.errors import ToolError, ToolMissing
 from stargazer.tools.ending import interrupt
 from stargazer.tools.reaper import GOODBYE, kill_bearers
@@ -224,9 +225,12 @@ class Reaper:
         self.running: set[Tool] = set()
         self._token, self._serial = uuid.uuid4().hex, itertools.count()
         script = str(Path(__file__).with_name("reaper.py"))
+        # Where this process is a tool itself, who ends it ends all that bear its mark; not what ends our tools.
+        env = {name: value for name, value in config.user_environment({}).items() if not name.endswith(OWNER)}
         self._watcher = subprocess.Popen(
             [sys.executable, "-I", "-S", script, f"{OWNER}={self._token}", str(os.getpid())],
             cwd="/",
+            env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
