@@ -11,6 +11,7 @@ import ast
 import collections
 import functools
 import importlib.machinery
+import marshal
 import os
 import sys
 import time
@@ -23,7 +24,7 @@ from stargazer.fingerprint.parsing import lines_of, parse, tree_of, walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["is_as_imported", "line_in", "note_modules", "runs"]
+__all__ = ["is_as_imported", "is_of_another_text", "line_in", "note_modules", "runs"]
 
 MARGIN = 2.0
 """Seconds by which the clock of a file server may be behind."""
@@ -96,6 +97,37 @@ def is_as_imported(module: ModuleType, text: Callable[[], str]) -> bool:
         return False
     _stamps[file] = now
     return True
+
+
+def is_of_another_text(module: ModuleType, text: Callable[[], str]) -> bool:
+    """Whether Python made a module of what it keeps compiled of an earlier text.
+
+    It tells texts apart by their size and by the second in which they were written: of two of one second it runs the
+    first. Only where the file is younger than what was compiled the two are compared.
+    """
+    spec = module.__spec__
+    if spec is None or type(spec.loader) is not importlib.machinery.SourceFileLoader or not spec.cached:
+        return False
+    return _is_older(spec.cached, str(module.__file__)) and not _compiles_to(text(), spec.cached)
+
+
+def _is_older(compiled: str, file: str) -> bool:
+    try:
+        found, made = os.stat(file), os.stat(compiled).st_mtime_ns
+    except (OSError, ValueError):
+        return False
+    return max(found.st_mtime_ns, found.st_ctime_ns) >= made
+
+
+@functools.lru_cache(maxsize=256)
+def _compiles_to(text: str, kept: str) -> bool:
+    """Whether what is kept compiled, behind 16 bytes of header, is the code of a text."""
+    try:
+        with open(kept, "rb") as stream:
+            code = marshal.loads(stream.read()[16:])
+        return bool(compile(text, "<source>", "exec", dont_inherit=True) == code)
+    except (OSError, ValueError, EOFError, TypeError, SyntaxError):
+        return True  # gone or in another form since: nothing that can be compared
 
 
 def _stamp(file: str) -> Stamp | None:

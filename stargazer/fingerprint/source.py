@@ -13,7 +13,7 @@ from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stargazer.errors import CodeChanged
-from stargazer.fingerprint.compiled import is_as_imported, line_in, runs
+from stargazer.fingerprint.compiled import is_as_imported, is_of_another_text, line_in, runs
 from stargazer.fingerprint.parsing import children, parse, tree_of, walk
 
 if TYPE_CHECKING:
@@ -140,11 +140,13 @@ def check_module(module: Any) -> None:
     Raises
     ------
     CodeChanged
-        The file was edited since.
+        The file was edited since; or as it was imported, Python took what it had compiled of an earlier text.
     """
     filename = str(getattr(module, "__file__", None) or "")
     if not filename.endswith(".py"):
         return
+    if is_of_another_text(module, lambda: _text(filename, vars(module))):
+        raise CodeChanged(_edited(filename, f"module {module.__name__}"))
     if not is_as_imported(module, lambda: _text(filename, vars(module))):
         linecache.checkcache(filename)
         if not is_as_imported(module, lambda: _text(filename, vars(module))):

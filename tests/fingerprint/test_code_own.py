@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -161,15 +162,30 @@ def test_what_each_python_imports_as_it_begins_counts_by_what_it_sets(tmp_path: 
     custom = tmp_path / "custom"
     custom.mkdir()
     seen = []
-    for text in (SETS.format(2), SETS.format(2), SETS.format(5), "x = 1\n"):
+    for text in (SETS.format(2), SETS.format(2), SETS.format(11), "x = 1\n"):  # of other sizes, or Python sees none
         (custom / "sitecustomize.py").write_text(text)
         seen.append(_seen(tmp_path, "", custom))
     first, again, other, none = seen
     assert first == again
     assert first[0] != other[0]
     assert first[1] != other[1]
-    (custom / "sitecustomize.py").write_text("x = 2\n")
+    (custom / "sitecustomize.py").write_text("x = 22\n")
     assert _seen(tmp_path, "", custom)[0] == none[0] == _seen(tmp_path, "", tmp_path / "nowhere")[0]
+
+
+def test_a_module_that_python_ran_as_it_was_a_moment_before_is_refused(tmp_path: Path) -> None:
+    """Python keeps what it compiled by size and second of a file: a result of one text had the key of another."""
+    own = tmp_path / "own_settings.py"
+    own.write_text(SETS.format(2))
+    os.utime(own, (1_700_000_000, 1_700_000_000))
+    first = _seen(tmp_path, "import own_settings", tmp_path)
+    own.write_text(SETS.format(5))
+    os.utime(own, (1_700_000_000, 1_700_000_000))
+    with pytest.raises(AssertionError, match=r"CodeChanged: .*own_settings\.py.*remove the __pycache__"):
+        _seen(tmp_path, "import own_settings", tmp_path)
+    shutil.rmtree(tmp_path / "__pycache__")
+    other = _seen(tmp_path, "import own_settings", tmp_path)
+    assert (first[0] == other[0], first[1] == other[1]) == (False, False)
 
 
 def test_a_module_in_an_archive_counts_by_what_it_sets(tmp_path: Path) -> None:
