@@ -544,16 +544,6 @@ def environment_inside(named: Mapping[str, str | None] | None = None, names: Ite
 HOMES = ("HOME", "USER", "LOGNAME", "SHELL", "TERM")
 """Variables that say who runs a tool, and nothing of where other programs are."""
 
-OF_RUNTIMES = (
-    "XDG_RUNTIME_DIR",
-    "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME",
-    *(f"{name}_{place}" for name in ("APPTAINER", "SINGULARITY") for place in ("TMPDIR", "CACHEDIR", "CONFIGDIR")),
-    "CONTAINERS_CONF",
-    "CONTAINERS_STORAGE_CONF",
-)
-"""Variables by which programs that run containers find what they keep, and how they are to run here."""
-
 
 def told_environment(names: Iterable[str] = ()) -> dict[str, str]:
     """What records tell of that environment: folders of other programs, and what settings passed; secrets masked."""

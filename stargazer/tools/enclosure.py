@@ -34,6 +34,11 @@ RUNTIMES = {
 }
 """What runs which kind of environment; the first that is here does."""
 
+OF_RUNTIMES = (
+    *("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF"),
+    *(f"{name}_{place}" for name in ("APPTAINER", "SINGULARITY") for place in ("TMPDIR", "CACHEDIR", "CONFIGDIR")),
+)
+"""Variables by which programs that run containers find what they keep, and how they are to run here."""
 PACKAGES = {"apptainer": "apptainer", "bwrap": "bubblewrap", "podman": "podman", "micromamba": "micromamba"}
 """What brings the first of them, in most systems."""
 
@@ -110,16 +115,15 @@ class Enclosure:
         """What names of variables begin with that the runtime hands on."""
         return f"{self.runtime.upper()}ENV_" if self.runtime in ("apptainer", "singularity") else ""
 
-    def environ(self, env: dict[str, str], passed: Mapping[str, str]) -> dict[str, str]:
+    def environ(self, passed: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of the process that is started.
 
         Parameters
         ----------
-        env
-            What the program gets that runs them: its home, and where programs are.
         passed
             What tools get that do not run on the machine itself.
         """
+        env = config.environment(None, OF_RUNTIMES)
         if self.environment.kind == "conda":
             homes = {name: env[name] for name in config.HOMES if name in env}
             path = f"{self.place / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"

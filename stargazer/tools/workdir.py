@@ -305,9 +305,8 @@ class Workdir:
         if inside is None or not inside.holds(command):
             return {"argv": argv, "env": env}
         passed = config.environment_inside(self._env, self._secrets) | _guard(command)
-        outside = config.environment(None, config.OF_RUNTIMES)
         argv = inside.command(argv, self.path, self._shown, passed)
-        return {"argv": argv, "env": inside.environ(outside, passed), "again": inside.again}
+        return {"argv": argv, "env": inside.environ(passed), "again": inside.again}
 
     @functools.cached_property
     def _shown(self) -> list[str]:
