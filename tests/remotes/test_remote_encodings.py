@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import random
 import resource
@@ -79,12 +80,14 @@ def test_what_ends_early_or_is_something_else_is_told(way: str) -> None:
             list(decoded([spoilt], encoding))
 
 
-BOMB = gzip.compress(bytes(400 * MIB), 9)
-"""Four hundred kilobytes."""
+@functools.cache  # takes seconds, and only where a test wants it
+def _small() -> bytes:
+    """Four hundred kilobytes that stand for as many megabytes."""
+    return gzip.compress(bytes(400 * MIB), 9)
 
 
 def test_a_small_body_that_stands_for_a_large_one_takes_no_memory(peer: Start) -> None:
-    web = Web("odd", peer(Dag(), lambda asked: asked.answer(BOMB, Content_Encoding="gzip")).url, timeout=20)
+    web = Web("odd", peer(Dag(), lambda asked: asked.answer(_small(), Content_Encoding="gzip")).url, timeout=20)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(RemoteError, match="more than the 1000 bytes"):
         web.get("/x", 1000)
@@ -115,8 +118,8 @@ def test_what_drips_and_stands_for_much_ends_as_what_drips(store: Store) -> None
 
     def speak(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n")
-        for at in range(0, len(BOMB), 200):
-            connection.sendall(BOMB[at : at + 200])
+        for at in range(0, len(_small()), 200):
+            connection.sendall(_small()[at : at + 200])
             if ended.wait(0.05):
                 return
 
