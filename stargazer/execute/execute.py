@@ -27,7 +27,7 @@ from stargazer.store.backends.local import is_full
 from stargazer.store.context import fetch_missing
 from stargazer.tools import INPUTS, Scratch, Workdir
 from stargazer.tools.ending import Ending
-from stargazer.tools.memory import Growth
+from stargazer.tools.memory import Growth, give_back
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
@@ -211,6 +211,7 @@ class Attempt:
             cids = [asset.cid for asset in walk_assets(outputs) if asset.cid]
             found: dict[str, Any] = {"reads": self._findings.reads, "noted": [*self._told, *self._findings.noted]}
             record = self._append(work, clock, cpu_clock, status="ok", outputs=encoded, output_cids=cids, **found)
+        give_back(time.perf_counter() - clock)
         if record.outputs is encoded and isinstance(outputs, Asset):
             return self.store.assets.handle(outputs, record.id)
         return self.ledger.results(record, self.spec.task.result_type)

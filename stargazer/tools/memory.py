@@ -12,7 +12,7 @@ from stargazer.errors import MemoryExceeded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Growth", "children_of", "family", "limit_of", "memory_of", "processor_seconds", "resident"]
+__all__ = ["Growth", "children_of", "family", "give_back", "limit_of", "memory_of", "processor_seconds", "resident"]
 
 TOLERATED = 1.1
 """Memory that a call may take, in parts of what its task declares."""
@@ -103,6 +103,29 @@ def _proportional(pid: int) -> int:
 
 
 # How much memory the body of a task takes in its own process, where no other shares that.
+
+
+LONG = 1.0
+"""Seconds of a body after which memory is given back: that takes some milliseconds, which a short one would feel."""
+
+
+def give_back(seconds: float) -> None:
+    """Give the system the memory that a body freed and the C library keeps; where it can, and the body was a long one.
+
+    Freed arrays lie among others that live. In a process that runs one body after another the next one finds room
+    elsewhere, and a chain of them has the memory of all: of 100,000 cells twice what the largest needs.
+
+    Parameters
+    ----------
+    seconds
+        How long the body took.
+    """
+    if seconds < LONG or not sys.platform.startswith("linux"):
+        return
+    import ctypes  # of bodies that run, and of long ones, alone
+
+    with contextlib.suppress(AttributeError):  # other C libraries than GNU's give it back by themselves
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Growth:

@@ -16,8 +16,9 @@ import numpy as np
 from scipy import sparse
 
 from stargazer.assets import AnnData
-from stargazer.bio.singlecell.kernels.blocks import column_blocks
+from stargazer.bio.singlecell.kernels.columns import column_blocks
 from stargazer.bio.singlecell.kernels.markers import first, joined, no_markers, rank_sum, t_test
+from stargazer.bio.singlecell.kernels.threads import ordered_map
 from stargazer.bio.singlecell.tree import Blocks, cache_bytes
 from stargazer.bio.singlecell.view import FRACTIONS, STATISTICS, TABLES
 from stargazer.calls import task
@@ -38,10 +39,6 @@ __all__ = ["find_markers"]
 
 Method = Literal["wilcoxon", "t-test", "t-test_overestim_var"]
 Layer = Literal["log", "counts"]
-BYTES_AN_ENTRY = 6
-"""Of a count and its cell's number."""
-PASS_SHARES = 2
-"""How many times what a task may keep of blocks a pass takes: an eighth of its memory."""
 
 
 @task(cpus=2, memory="4 GiB", uses=USES)
@@ -181,22 +178,11 @@ def _groups(tree: AnnDataTree, groupby: str, cells: NDArray[np.bool_]) -> tuple[
 
 
 def _columns(work: Workdir, tree: AnnDataTree, cells: NDArray[np.bool_], layer: str) -> Iterator[Any]:
-    """Values of some genes at a time, all kept cells; those of a pass take an eighth of the memory."""
-    blocks = Blocks(tree, cells, keep=cache_bytes(work.memory))
-    factors = size_factors_of(tree, cells) if layer == "log" else None
-    most = PASS_SHARES * cache_bytes(work.memory) // BYTES_AN_ENTRY
-    for columns in column_blocks(lambda: blocks, _entries(tree, blocks), most):
-        yield columns if factors is None else _log(columns, factors)
-
-
-def _entries(tree: AnnDataTree, blocks: Blocks) -> NDArray[np.int64]:
-    """Counts of each gene, or somewhat more: the filter counted them in all cells that had enough genes."""
-    if tree.made("var/n_cells_by_counts"):
-        return np.asarray(tree.column("var", "n_cells_by_counts"), np.int64)[tree.kept("var")]
-    entries = np.zeros(blocks.shape[1], np.int64)
-    for block in blocks:
-        entries += np.bincount(block.indices, minlength=len(entries))
-    return entries
+    """Values of some genes at a time, all kept cells."""
+    columns = column_blocks(Blocks(tree, cells), work.path, cache_bytes(work.memory) // 4, work.cpus)
+    if layer == "log":
+        return ordered_map(partial(_log, factors=size_factors_of(tree, cells)), columns, work.cpus)
+    return columns
 
 
 def _log(columns: Any, factors: NDArray[np.float32]) -> Any:

@@ -9,7 +9,8 @@ import pytest
 import scanpy as sc
 from scipy import sparse, stats
 
-from stargazer.bio.singlecell.kernels.blocks import column_blocks, log_blocks, row_blocks, size_factors
+from stargazer.bio.singlecell.kernels.blocks import log_blocks, row_blocks, size_factors
+from stargazer.bio.singlecell.kernels.columns import column_blocks
 from stargazer.bio.singlecell.kernels.markers import rank_sum, t_test
 from stargazer.errors import DataError
 
@@ -75,13 +76,13 @@ def test_values_below_zero_and_few_different_ones():
     np.testing.assert_allclose(found.scores[0], -found.scores[1], atol=1e-9)
 
 
-@pytest.mark.parametrize(("piece", "entries", "threads"), [(1, 10**9, 1), (5_000, 20_000, 2), (10**9, 1, 3)])
-def test_same_bits_for_any_blocks_and_threads(monkeypatch, cells, piece, entries, threads):
-    counts, n = cells.counts[:300], np.full(900, 300)
+@pytest.mark.parametrize(("piece", "held", "threads"), [(1, 1 << 28, 1), (5_000, 200_000, 2), (10**9, 1, 3)])
+def test_same_bits_for_any_blocks_and_threads(monkeypatch, tmp_path, cells, piece, held, threads):
+    counts = cells.counts[:300]
     factors = size_factors(np.ravel(counts.sum(axis=1)))
-    one = rank_sum(column_blocks(lambda: log_blocks([counts], factors), n), cells.groups[:300], 4)
+    one = rank_sum(column_blocks(log_blocks([counts], factors)), cells.groups[:300], 4)
     monkeypatch.setattr("stargazer.bio.singlecell.kernels.markers.PIECE_ENTRIES", piece)
-    blocks = column_blocks(lambda: log_blocks(row_blocks(counts, 64), factors), n, entries)
+    blocks = column_blocks(log_blocks(row_blocks(counts, 64), factors), tmp_path, held, threads)
     other = rank_sum(blocks, cells.groups[:300], 4, threads=threads)
     for name in ("scores", "pvals", "logfoldchanges", "pct", "order"):
         assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
@@ -131,17 +132,36 @@ def test_what_cannot_be_tested_is_refused(method):
         method([eye], np.array([-1, -1, -1]), 0)
 
 
-def test_gene_blocks_of_the_wanted_size(cells):
-    entries = np.bincount(cells.counts.indices, minlength=900)
+@pytest.mark.parametrize("held", [1, 240_000, 1 << 28])
+def test_gene_blocks_of_the_wanted_size(monkeypatch, tmp_path, cells, held):
+    monkeypatch.setattr("stargazer.bio.singlecell.kernels.columns.ENTRIES_AT_ONCE", 30_000)
     passes = []
 
     def rows():
         passes.append(1)
-        return row_blocks(cells.counts, 100)
+        yield from row_blocks(cells.counts, 100)
 
-    blocks = list(column_blocks(rows, entries, 30_000))
-    assert len(passes) > 3
-    assert all(block.nnz <= 30_000 and block.format == "csc" for block in blocks)
+    blocks = list(column_blocks(rows(), tmp_path, held))
+    assert len(passes) == 1
+    assert len(blocks) > 3
+    assert all(block.format == "csc" and (block.nnz <= 30_000 or block.shape[1] == 1) for block in blocks)
     assert (sparse.hstack(blocks) != cells.counts).nnz == 0
-    with pytest.raises(DataError, match="900 genes, not 899"):
-        next(column_blocks(lambda: row_blocks(cells.counts, 100), entries[1:]))
+    assert {block.dtype for block in blocks} == {cells.counts.dtype}
+    assert not list(tmp_path.iterdir()), "what waits in a file has no name, and is gone"
+
+
+def test_blocks_of_other_genes_are_refused(cells):
+    with pytest.raises(DataError, match="899 genes, not 900"):
+        next(column_blocks([cells.counts, cells.counts[:, 1:]]))
+
+
+def test_no_cells_have_no_columns():
+    assert list(column_blocks([])) == []
+
+
+def test_blocks_of_several_types_keep_all_values(tmp_path):
+    small, large = np.array([[1, 0], [2, 3]], np.uint8), np.array([[0, 70_000], [4, 0]], np.int32)
+    blocks = [sparse.csr_matrix(small), sparse.csr_matrix(large)]
+    for held in (1, 1 << 28):
+        whole = sparse.hstack(list(column_blocks(blocks, tmp_path, held)))
+        np.testing.assert_array_equal(whole.toarray(), np.vstack([small, large]))
