@@ -58,30 +58,37 @@ class _Body:
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
         self._decoder: zlib._Decompress | None = None
-        self._held, self._over = b"", False
+        self._held, self._follows, self._over = b"", False, False
 
     @property
     def ended(self) -> bool:
-        """Whether what came is whole; nothing is."""
-        return self._decoder is None and not self._held
+        """Whether what came is whole; nothing is, and what lies behind the end is no part of it."""
+        return self._decoder is None and (self._follows or not self._held)
 
     def decode(self, piece: bytes) -> Iterator[bytes]:
         """What a piece brings, in small pieces."""
         left, self._held = (self._held + piece, b"") if self._held else (piece, b"")
-        if self._decoder is None and len(left) < _HEADER:
-            self._held = left
-            return
         while left and not self._over:
-            self._decoder = self._decoder or zlib.decompressobj(_format(self._encoding, left))
+            if self._decoder is None and not self._begin(left):
+                return
             part = b""
-            while (left or len(part) == _STEP) and not self._decoder.eof:
+            while self._decoder and (left or len(part) == _STEP) and not self._decoder.eof:
                 part = self._decompress(self._decoder, left)
                 left = self._decoder.unconsumed_tail
                 if part:
                     yield part
-            if self._decoder.eof:
-                left, self._decoder = self._decoder.unused_data, None
-                self._over = not left.startswith(_GZIP_BEGINS)
+            if self._decoder and self._decoder.eof:
+                left, self._decoder, self._follows = self._decoder.unused_data, None, True
+
+    def _begin(self, start: bytes) -> bool:
+        """Begin with what stands at the start; False where too little of it is here, or it is nothing of ours."""
+        if len(start) < _HEADER:
+            self._held = bytes(start)  # the end of one gzip, or half a header of the next, may end a piece
+            return False
+        self._over = self._follows and bytes(start[:_HEADER]) != _GZIP_BEGINS
+        if not self._over:
+            self._decoder = zlib.decompressobj(_format(self._encoding, start))
+        return not self._over
 
     def _decompress(self, decoder: zlib._Decompress, data: bytes) -> bytes:
         try:

@@ -66,6 +66,17 @@ def test_pieces_that_end_where_a_step_ends(size: int) -> None:
     assert b"".join(decoded([gzip.compress(bytes(size))], "gzip")) == bytes(size)
 
 
+@pytest.mark.parametrize("cut", [-1, 0, 1, 2, 5])
+def test_a_second_gzip_may_begin_with_a_piece(cut: int) -> None:
+    """Where one ends, a piece may end too: the next was taken for padding, and left out without a word."""
+    one, other = gzip.compress(b"one"), gzip.compress(b"other")
+    both, at = one + other, len(one) + cut
+    assert b"".join(decoded([both[:at], both[at:]], "gzip")) == b"oneother"
+    assert b"".join(decoded([bytes([each]) for each in both], "gzip")) == b"oneother"
+    with pytest.raises(Malformed):
+        list(decoded([one, other[:-3]], "gzip"))
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_no_body_at_all_is_one_of_no_bytes(encoding: str) -> None:
     assert not list(decoded([], encoding))
