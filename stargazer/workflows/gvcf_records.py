@@ -191,7 +191,9 @@ class _Reading:
         self._seen: set[str] = set()
 
     def take(self, text: Letters) -> None:
-        """Look at whole lines."""
+        """Look at whole lines; at none, where one is longer than a piece."""
+        if not len(text):
+            return
         ends = np.flatnonzero(text == NEWLINE)
         starts = np.concatenate(([0], ends[:-1] + 1))
         kept = (ends > starts) & (text[starts] != HASH)
