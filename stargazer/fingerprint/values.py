@@ -15,7 +15,6 @@ import threading
 import types
 import typing
 import weakref
-from importlib import metadata
 from pathlib import PurePath, PureWindowsPath
 from types import (
     BuiltinFunctionType,
@@ -377,6 +376,8 @@ class Things:
 
     def _offered(self) -> None:
         """What packages of one's own offer under names: code may ask for any of it."""
+        from importlib import metadata  # brings the parser of e-mail along, which a known run does not want
+
         found = [each for one in metadata.distributions() for each in one.entry_points if self.is_own(each.module)]
         self.pieces["own entry points"] = "\n".join(sorted({f"{e.group}: {e.name} = {e.value}" for e in found}))
         for each in found:
