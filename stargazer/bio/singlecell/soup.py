@@ -117,7 +117,9 @@ def _is_soup(
 
 
 def _variation(counts: sparse.csr_matrix, totals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared coefficient of variation of each gene's share, beyond that of draws from one profile."""
+    """Squared coefficient of variation of each gene's share, beyond that of draws from one profile; 0 without any."""
     found = counts.toarray().astype(np.float64)
     expected = totals[:, None] * (found.sum(axis=0) / totals.sum())
-    return np.asarray(((found - expected) ** 2 - expected).sum(axis=0) / (expected**2).sum(axis=0))
+    over = (expected**2).sum(axis=0)
+    beyond = ((found - expected) ** 2 - expected).sum(axis=0)
+    return np.asarray(np.divide(beyond, over, out=np.zeros_like(over), where=over > 0))
