@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pysam
 
@@ -19,8 +20,20 @@ from stargazer.bio.simulate import simulate_cohort
 
 __all__ = ["measure"]
 
-AIM = 1.1
 SAMPLES = ("SIM1", "SIM2", "SIM3")
+
+
+class Size(NamedTuple):
+    """A genome that is simulated: its name in cases, its bases, how many rounds, and the aim beside the script."""
+
+    name: str
+    length: int
+    rounds: int
+    aim: float
+
+
+QUICK = Size("60 kb", 60_000, 1, 1.1)
+FULL = (Size("240 kb", 240_000, 5, 1.05), Size("2 Mb", 2_000_000, 3, 1.0))
 
 
 def measure(*, quick: bool = False) -> list[Ratio]:
@@ -29,16 +42,20 @@ def measure(*, quick: bool = False) -> list[Ratio]:
     Parameters
     ----------
     quick
-        A small genome and one round.
+        A small genome and one round; else two genomes.
     """
+    return [ratio for size in ((QUICK,) if quick else FULL) for ratio in _measured(size)]
+
+
+def _measured(size: Size) -> list[Ratio]:
     with temporary() as directory:
         reads = directory / "reads"
         reads.mkdir()
-        cohort = simulate_cohort(reads, samples=SAMPLES, depth=30, length=60_000 if quick else 240_000)
+        cohort = simulate_cohort(reads, samples=SAMPLES, depth=30, length=size.length)
         for sample, lanes in cohort.reads.items():
             for mate, path in enumerate(lanes[0], 1):
                 path.rename(reads / f"{sample}_R{mate}.fastq.gz")
-        return list(_Folders(directory, reads).ratios(1 if quick else 5))
+        return list(_Folders(directory, reads).ratios(size))
 
 
 class _Folders:
@@ -47,21 +64,22 @@ class _Folders:
     def __init__(self, directory: Path, reads: Path) -> None:
         self.directory, self.reads, self._serial = directory, reads, itertools.count()
 
-    def ratios(self, rounds: int) -> Iterator[Ratio]:
+    def ratios(self, size: Size) -> Iterator[Ratio]:
+        rounds, of = size.rounds, f"3 × {size.name}, "
         found = in_turns({"ours": self.ours, "shell": self.shell}, rounds)
         ours, shell = ([ended.spent for ended in found[name]] for name in ("ours", "shell"))
         calls = [_calls(ended.printed["vcf"]) for ended in (found["ours"][-1], found["shell"][-1])]
         if calls[0] != calls[1]:
             raise RuntimeError("the workflow and the shell pipeline do not call the same variants")
         beside = "the same tools in a shell script"
-        yield _ratio("cold", beside, [s.wall for s in ours], [s.wall for s in shell], "s", aim=AIM)
-        yield _ratio("cold, CPU", beside, [s.cpu for s in ours], [s.cpu for s in shell], "CPU s", aim=AIM)
+        yield _ratio(f"{of}cold", beside, [s.wall for s in ours], [s.wall for s in shell], "s", aim=size.aim)
+        yield _ratio(f"{of}cold, CPU", beside, [s.cpu for s in ours], [s.cpu for s in shell], "CPU s", aim=size.aim)
         store = self._new()
         self._stargazer(store)
         again = [self._stargazer(store) for _ in range(rounds)]
         if any(ended.printed["tasks"] for ended in again):
             raise RuntimeError("the second run ran tasks")
-        yield _ratio("again", beside, [ended.spent.wall for ended in again], [s.wall for s in shell], "s")
+        yield _ratio(f"{of}again", beside, [ended.spent.wall for ended in again], [s.wall for s in shell], "s")
 
     def ours(self) -> Ended:
         return self._stargazer(self._new())

@@ -52,7 +52,7 @@ class Threads:
         self._check(calls)
         # Dask would keep a pool for each thread that ever ran a graph.
         with ContextAwareThreadPoolExecutor(int(has["cpus"])) as pool:
-            if any(call.spec.wires for call in calls.values()):
+            if any(call.spec.wires for call in calls.values()) or _differ_in_cores(calls, has["cpus"]):
                 growth = self.watch.grows(Growth(graph, calls, self.node, self.take, self.watch.done_keys))
                 results = Flat(growth, lambda *found: self._wire(growth, *found), pool.submit).run(keys)
             else:
@@ -171,6 +171,16 @@ class Threads:
         except OutputError as error:
             self.watch.lacks(label, index, error)
             return Missing()
+
+
+def _differ_in_cores(calls: Mapping[str, Call], there: float) -> bool:
+    """Whether some calls take more cores than others.
+
+    Dask goes on with what has just become possible, so that a call of one core often runs while one of all cores waits
+    for its end, and the last sample's calls run one by one. Those that could run first go first here, sample after
+    sample step by step, and short steps of several samples share the cores.
+    """
+    return len({min(call.spec.needs.cpus, there) for call in calls.values()}) > 1
 
 
 def _holds_missing(value: Any) -> bool:

@@ -40,6 +40,18 @@ def test_truncated_input_fails(tmp_path: Path) -> None:
     assert run("samtools", "sort", "-o", tmp_path / "out.bam", tmp_path / "cut.bam").returncode != 0
 
 
+def test_a_tool_imports_only_what_runs_it_and_leaves_the_rest_to_be_had() -> None:
+    script = (
+        "import sys; from stargazer.embedded.__main__ import main; code = main(['samtools', 'version']); "
+        "print(code, sorted({'pysam', 'pysam.libcbcf', 'pysam.libcalignmentfile'} & sys.modules.keys())); "
+        "import pysam; print(pysam.AlignmentFile.__name__, main(['bcftools', 'version']))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    told = [line for line in ran.stdout.splitlines() if line.startswith(("0 ", "Al"))]
+    assert told == ["0 []", "AlignmentFile 0"]
+    assert "bcftools" in ran.stdout
+
+
 def test_an_unknown_tool_is_wrong_usage() -> None:
     wrong = run("picard")
     assert wrong.returncode == 2

@@ -7,12 +7,17 @@ import time
 from pathlib import Path
 
 import dask.config
-from marking_tasks import at_once, heavy, size_of, small, wide
+from marking_tasks import at_once, heavy, marked, size_of, small, wide
 from small_tasks import shell
 
 import stargazer as sg
 from stargazer.calls.resources import Slots
 from stargazer.runs import State
+
+
+@sg.task
+def follows(work: sg.Workdir, first: sg.Asset, *, i: int, log: str) -> sg.Asset:
+    return marked(work, log, f"small-{i}", 0.1)
 
 
 @sg.task(version="1")
@@ -47,6 +52,16 @@ def test_calls_share_the_machine_in_this_process(store: sg.Store, tmp_path: Path
     moments = list(at_once(log))
     assert max(map(size_of, moments)) <= 4
     assert max(sum(what.startswith("heavy") for what in running) for running in moments) == 1
+
+
+def test_calls_of_many_cores_do_not_wait_for_the_small_ones_that_follow_them(store: sg.Store, tmp_path: Path) -> None:
+    log, chains = tmp_path / "log", 6
+    with dask.config.set({"stargazer.profiles.threads.cpus": 4}):
+        sg.run([follows(wide(i=i, log=str(log)), i=i, log=str(log)) for i in range(chains)])
+    moments = list(at_once(log))
+    began = [what for line in log.read_text().splitlines() for sign, what, _ in [line.split()] if sign == "+"]
+    assert [what.startswith("wide") for what in began] == [True] * chains + [False] * chains
+    assert max(map(len, moments)) > 1
 
 
 def test_a_local_machine_gives_what_it_has(store: sg.Store, tmp_path: Path) -> None:

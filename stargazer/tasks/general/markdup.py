@@ -97,7 +97,7 @@ def _only_sample(lanes: Sequence[Alignment]) -> str:
     return samples.pop()
 
 
-@task(cpus=2, memory=["2 GiB", "8 GiB"], tools=tools("samtools"))
+@task(memory=["2 GiB", "8 GiB"], tools=tools("samtools"))
 def mark_duplicates(
     work: Workdir, lanes: list[Alignment], *, optical_distance: int = 100, engine: Engine = "embedded"
 ) -> Marked:
