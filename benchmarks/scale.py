@@ -1,7 +1,7 @@
 """Does it stay linear? 10,000 and 100,000 calls made and planned, and 10,000 trivial ones run on a Dask client.
 
 In one root, and in as many roots as calls. Aims: at most 100 µs to make and plan a call, whatever their number; running
-takes at most 1.4 × one flat layer of bare Dask that does the same. Each of ours leaves a record in the ledger; bare
+takes at most 1.25 × one flat layer of bare Dask that does the same, and 1.3 × its processor time. Each of ours leaves a record in the ledger; bare
 Dask's leave nothing.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["measure"]
 
 SIZES = 10_000, 100_000
-AIM_CALL, AIM_LINEAR, AIM_RUN = 100.0, 1.5, 1.4
+AIM_CALL, AIM_LINEAR, AIM_RUN, AIM_CPU = 100.0, 1.5, 1.25, 1.3
 LEAST = "a Delayed and a SHA-256"
 
 
@@ -70,7 +70,7 @@ def running(count: int, directory: Path, rounds: int) -> Iterator[Ratio]:
                 return spent_on(client, lambda: check(run(client, next(serial) * count, count), count))
 
             found = in_turns({"ours": partial(timed, ours), "dask": partial(timed, theirs)}, rounds)
-            for kind, unit, aim in (("wall", "s", AIM_RUN), ("cpu", "CPU s", None)):
+            for kind, unit, aim in (("wall", "s", AIM_RUN), ("cpu", "CPU s", AIM_CPU)):
                 figures = ([getattr(spent, kind) for spent in found[name]] for name in ("ours", "dask"))
                 case = f"run {count:,} trivial calls, {form}{', CPU of all processes' if kind == 'cpu' else ''}"
                 yield compare("scale", case, "one flat layer of bare Dask", *figures, unit, aim=aim)
