@@ -1,8 +1,8 @@
 """Does it stay linear? 10,000 and 100,000 calls made and planned, and 10,000 trivial ones run on a Dask client.
 
 In one root, and in as many roots as calls. Aims: at most 100 µs to make and plan a call, whatever their number; running
-takes at most 1.25 × one flat layer of bare Dask that does the same, and 1.3 × its processor time. Each of ours leaves a record in the ledger; bare
-Dask's leave nothing.
+takes at most 1.25 × one flat layer of bare Dask that does the same, and 1.3 × its processor time. Each of ours leaves a
+record in the ledger; bare Dask's leave nothing.
 """
 
 from __future__ import annotations
