@@ -3,8 +3,8 @@
 Both begin with one ``.h5ad`` of simulated cells and end with everything on disk; ours draws the report too. Up to
 20,000 cells planted doublets are sought; at 100,000 (and once more at 20,000) both sides go without, for scanpy would
 need some 55 GB. A program that takes all of the machine's memory or an hour is stopped, and its figures are what it had
-taken until then. Aims: at most 0.25 × scanpy's processor time at 20,000 cells with doublets, 0.8 × without; 1.5 GB
-at 100,000; doublet scores no worse than scanpy's.
+taken until then. Aims: at most 0.25 × scanpy's processor time at 20,000 cells with doublets, 0.8 × without; 1.5 GB at
+100,000; doublet scores no worse than scanpy's.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Memory and time against cells, up to a million: ``python -m benchmarks.scrna_scale [CELLS…]``.
 
 Two ways: raw counts to components and exact neighbours, 3,900 counts that are not zero in a cell; and raw counts to
-clusters and markers, 50 batches of 1,450 such counts a cell, approximate neighbours, no UMAP. Memory stands beside what the counts
-alone take in memory (values and columns of 4 bytes). Aims: 100,000 cells to components in 1 GB, a million to clusters
-and markers in 6 GB and 12 minutes.
+clusters and markers, 50 batches of 1,450 such counts a cell, approximate neighbours, no UMAP. Memory stands beside what
+the counts alone take in memory (values and columns of 4 bytes). Aims: 100,000 cells to components in 1 GB, a million to
+clusters and markers in 6 GB and 12 minutes.
 """
 
 from __future__ import annotations
