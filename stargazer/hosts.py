@@ -33,8 +33,20 @@ def is_public(address: str) -> bool:
         As the system resolves a name, perhaps with the zone of IPv6.
     """
     found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    return bool((mapped or found).is_global) and not (mapped or found).is_multicast
+    if isinstance(found, ipaddress.IPv6Address):
+        found = _within(found) or found
+    return found.is_global and not found.is_multicast and not getattr(found, "is_site_local", False)
+
+
+_OF_IPV4 = [ipaddress.IPv6Network(each) for each in ("::/96", "64:ff9b::/96")]
+"""Networks of IPv6 whose addresses end with one of IPv4, which they stand for (RFC 4291, 2.5.5.1; RFC 6052)."""
+
+
+def _within(found: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The address of IPv4 to which one of IPv6 leads, by whatever stands between the networks; None of others."""
+    if any(found in network for network in _OF_IPV4) and int(found) > 1:
+        return ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+    return found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
 
 
 def inner_addresses(host: str) -> list[str]:

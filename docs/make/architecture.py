@@ -24,7 +24,8 @@ GROUPS = {
         "relay", "ledger", "tools", "store", "assets", "profiles",
     ),
     "ground": (
-        "cid", "display", "fingerprint", "config", "bounded", "hosts", "origins", "plugins", "errors", "visible",
+        "cid", "display", "fingerprint", "config", "bounded", "encodings", "hosts", "origins", "plugins", "errors",
+        "visible",
     ),
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ import httpx
 
 from stargazer.bounded import is_count, parse_json
 from stargazer.cid import cid_of_bytes, cid_of_file
+from stargazer.encodings import ENCODINGS, Body, Malformed
 from stargazer.errors import CIDMismatch, RemoteError, RemoteRefused, StargazerError
 from stargazer.executors.desk import Desk
 from stargazer.executors.tars import DAMAGED, opened_tar
@@ -26,9 +27,9 @@ from stargazer.hosts import certificates
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
-__all__ = ["CELL", "PROTOCOL", "VERSION", "Executed", "Executor", "Sent"]
+__all__ = ["CELL", "PROTOCOL", "UNCHANGED", "VERSION", "Executed", "Executor", "Sent", "pieces_of"]
 
 PROTOCOL, VERSION, CELL = "X-Strata-Executor-Protocol", "v1", "notebook_cell@v1"
 LARGEST = 1 << 30
@@ -43,6 +44,8 @@ MOST_AMOUNT = 1 << 62
 
 BUSY, LONGEST_PAUSE = (429, 503), 30.0
 PIECE = 1 << 20
+SHOWN = 500
+"""Bytes of what an error says."""
 MOST_TEXT = 64 << 20
 """Bytes of a manifest or of printed text."""
 
@@ -327,7 +330,7 @@ class _Asked:
 
     async def _once(self, client: httpx.AsyncClient, deadline: float) -> bool:
         """Ask once; whether there is an answer, and not the word that it is busy."""
-        headers = {**self._executor._headers, PROTOCOL: VERSION}
+        headers = {**self._executor._headers, **UNCHANGED, PROTOCOL: VERSION}
         with contextlib.ExitStack() as files:
             parts: list[tuple[str, Any]] = [
                 ("metadata", ("metadata.json", json.dumps(self._metadata), "application/json"))
@@ -342,7 +345,8 @@ class _Asked:
                     await asyncio.sleep(_pause(answer))
                     return False
                 if answer.is_error:
-                    text = visible((await answer.aread())[:500].decode("utf-8", "replace"))
+                    said = await _beginning(answer)
+                    text = visible(said.decode("utf-8", "replace"))
                     raise RemoteError(f"the executor {self._executor.url} answered {answer.status_code}: {text}")
                 await self._receive(answer)
         return True
@@ -352,13 +356,49 @@ class _Asked:
         total = int(length) if is_count(length) else 0
         self._executor._told("sent", self._size, self._size)
         with self._place.open("wb") as file:
-            async for piece in answer.aiter_bytes(PIECE):
+            async for piece in pieces_of(answer):
                 done += len(piece)
                 if done > self._executor.largest:
                     told = f"more than {self._executor.largest:,} bytes came from {self._executor.url}"
                     raise RemoteRefused(f"{told}: option largest")
                 file.write(piece)
                 self._executor._told("received", done, total)
+
+
+UNCHANGED = {"Accept-Encoding": "identity"}
+"""What asks for bodies as they are: a kilobyte of a compressed one may stand for gigabytes."""
+
+
+async def pieces_of(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """The pieces of a body, none of them large; of one that is compressed unasked too.
+
+    Raises
+    ------
+    RemoteRefused
+        It is compressed in a way that cannot be read, or not as it says.
+    """
+    encoding = str(answer.headers.get("content-encoding", "")).strip().lower()
+    if encoding not in ENCODINGS:
+        raise RemoteRefused(f"{answer.url.host} encodes what it sends in a way that we cannot read")
+    body = Body(encoding)
+    try:
+        async for came in answer.aiter_raw(PIECE):
+            for piece in body.decode(came):
+                yield piece
+    except Malformed as error:
+        raise RemoteRefused(f"{answer.url.host} sends what cannot be read: {error}") from None
+    if not body.ended:
+        raise RemoteRefused(f"{answer.url.host} sends what cannot be read: its {encoding} ends early")
+
+
+async def _beginning(answer: httpx.Response) -> bytes:
+    """As much of a body as is shown of what went wrong."""
+    found = b""
+    async for piece in pieces_of(answer):
+        found += piece[:SHOWN]
+        if len(found) >= SHOWN:
+            break
+    return found[:SHOWN]
 
 
 def _pause(answer: httpx.Response) -> float:

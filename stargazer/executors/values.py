@@ -93,7 +93,7 @@ def _module(data: bytes) -> ModuleType:
         raise Unsendable(f"{text[:100]!r} names no module")
     try:
         return importlib.import_module(name)
-    except ImportError as error:
+    except Exception as error:  # what a module does as it is imported may fail in any way
         raise Unsendable(f"the module {name} cannot be imported here: {error}") from error
 
 

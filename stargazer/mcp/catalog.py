@@ -176,7 +176,7 @@ def _check_host(address: str) -> None:
         raise ArgumentError(f"{address[:200]}: there is no such host: {error}") from None
     if not host:
         raise ArgumentError(f"{address[:200]!r} names no host")
-    if inner and host not in (config.mcp_setting("hosts") or ()):
+    if inner and host not in {str(each).lower() for each in config.mcp_setting("hosts") or ()}:
         raise ArgumentError(f"{host} ({inner[0]}) is this machine, or lies in a private network: files of public hosts "
                             "are read, and of those that the setting stargazer.mcp.hosts names")  # fmt: skip
 

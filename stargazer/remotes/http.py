@@ -12,9 +12,9 @@ import httpx
 
 from stargazer import config
 from stargazer.bounded import is_count
+from stargazer.encodings import ENCODINGS, PLAIN, Malformed, decoded
 from stargazer.errors import RemoteCannot, RemoteError, RemoteLacks, RemoteRefused, StargazerError, TokenMissing
 from stargazer.remotes.base import ATTEMPTS, MOST_REDIRECTS, TIMEOUT
-from stargazer.remotes.encodings import ENCODINGS, PLAIN, Malformed, decoded
 from stargazer.remotes.patience import PASSING, Passing, persistently, wait_asked
 from stargazer.remotes.redaction import LEAST, cut, guard, quiet_logs
 from stargazer.remotes.transport import Exchange, Transport

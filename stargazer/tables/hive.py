@@ -99,7 +99,8 @@ def _kind(texts: Sequence[str | None], name: str, place: Path) -> str:
 
 
 def _value(name: str, kind: str, text: str | None) -> FolderValue:
-    return FolderValue(name, kind, text if text is None or kind == TEXT else int(text))
+    told = text if text is None or kind == TEXT else arrow().array([text]).cast(WHOLE)[0].as_py()  # it knows 0x10 too
+    return FolderValue(name, kind, told)
 
 
 def fields_of_folders(values: Sequence[FolderValue]) -> list[Any]:

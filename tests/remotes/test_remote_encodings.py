@@ -15,9 +15,9 @@ from hashlib import shake_256
 import pytest
 from dags import Dag, Peer, speaking
 
+from stargazer.encodings import Malformed, decoded
 from stargazer.errors import RemoteError
 from stargazer.remotes import fetch_into, read_remote
-from stargazer.remotes.encodings import Malformed, decoded
 from stargazer.remotes.http import Web
 from stargazer.store import Store
 
@@ -75,6 +75,7 @@ def test_a_second_gzip_may_begin_with_a_piece(cut: int) -> None:
     assert b"".join(decoded([bytes([each]) for each in both], "gzip")) == b"oneother"
     with pytest.raises(Malformed):
         list(decoded([one, other[:-3]], "gzip"))
+    assert b"".join(decoded([gzip.compress(b"") * 5_000 + one], "gzip")) == b"one"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import io
 import json
+import re
+import resource
 import socket
 import ssl
 import tarfile
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +227,55 @@ def test_the_shapes_of_manifests(url: str, pulling: str, tmp_path: Path) -> None
         assert pull(pulling, file).status_code == 400
         assert pull(pulling, {**told, "inputs": []}).status_code == 400
         assert pull(pulling, {"build_id": "b1"}).status_code == 400
+
+
+@pytest.mark.parametrize("url", ["http://[::1/x", "http://h:99999/x", f"http://{'a' * 64}.example/x", "nothing"])
+def test_what_is_no_url_is_refused_in_words(pulling: str, tmp_path: Path, url: str) -> None:
+    with Desk("http://127.0.0.1:0", "b1", [Sent("x", "json/object", b"7")], tmp_path / "b.tar", 1 << 20, 3600) as desk:
+        told = manifest(desk)
+        answer = pull(pulling, {**told, "inputs": [{**told["inputs"][0], "url": url}]})
+        assert answer.status_code == 400
+        assert re.search("no URL|no host", answer.json()["detail"])
+
+
+def test_what_was_signed_is_not_told_where_it_fails(pulling: str, tmp_path: Path) -> None:
+    with Desk("http://127.0.0.1:0", "b1", [Sent("x", "json/object", b"7")], tmp_path / "b.tar", 1 << 20, 3600) as desk:
+        told = manifest(desk)
+        other = told["inputs"][0]["url"].replace("size=1", "size=2")
+        answer = pull(pulling, {**told, "inputs": [{**told["inputs"][0], "url": other}]})
+        assert (answer.status_code, "127.0.0.1 answered 403" in answer.json()["detail"]) == (502, True)
+        assert "size=" not in answer.text
+        for odd in ("x", -1, True, 1.5):
+            assert pull(pulling, {**told, "output": {**told["output"], "max_bytes": odd}}).status_code == 400
+
+
+class Compressed(BaseHTTPRequestHandler):
+    """Answers four hundred kilobytes that stand for as many megabytes."""
+
+    body = b""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(self.body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+def test_a_small_answer_that_stands_for_a_large_one_takes_no_memory() -> None:
+    Compressed.body = gzip.compress(bytes(400 << 20), 1)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Compressed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(RemoteRefused, match="option largest"):
+            Executor(f"http://127.0.0.1:{server.server_port}", "secret", largest=1 << 20).execute("y = 1")
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+        server.shutdown()
 
 
 def test_signed_urls_are_good_for_one_thing(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ ds = pytest.importorskip("pyarrow.dataset")
 pytest.importorskip("pyiceberg")
 
 NULL = "__HIVE_DEFAULT_PARTITION__"
-VALUES = ["1", "2", "2", "01", "-1", "-0", NULL]
+VALUES = ["1", "2", "2", "01", "-1", "-0", "0x10", "0XfF", NULL]
 ODD = ["a", "x%2Fy", "+1", "3000000000", "2147483648", "-2147483648", "", "1.0", " 1", "a=b", "ä", "%C3%A4", "1_0", "٣"]
 
 

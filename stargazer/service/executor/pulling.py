@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from stargazer.executors.asking import VERSION
+from stargazer.errors import RemoteRefused
+from stargazer.executors.asking import UNCHANGED, VERSION, pieces_of
 from stargazer.hosts import certificates, is_public
 from stargazer.service.problems import Refusal
 
@@ -70,22 +71,23 @@ class Manifest:
             raise Refusal(400, "ArgumentError", f"no URL stands for the input {told['name']}", "inputs")
         url = await self.checked(found)
         try:
-            async with self._client.stream("GET", url) as answer:
+            async with self._client.stream("GET", url, headers=UNCHANGED) as answer:
                 answer.raise_for_status()
                 with place.open("wb") as file:
-                    async for piece in answer.aiter_bytes(PIECE):
+                    async for piece in pieces_of(answer):
                         self._taken += len(piece)
                         if self._taken > self._largest:
                             raise Refusal(413, "TooLarge", f"at most {self._largest} bytes are taken of all inputs")
                         file.write(piece)
-        except httpx.HTTPError as error:
-            raise Refusal(502, "Download", f"an input cannot be fetched: {error or type(error).__name__}") from error
+        except (httpx.HTTPError, httpx.InvalidURL, RemoteRefused) as error:
+            raise Refusal(502, "Download", f"an input cannot be fetched: {_told(error)}") from None
 
     async def publish(self, bundle: IO[bytes], size: int) -> dict[str, Any]:
         """Upload a bundle, and say that it is there; return what that is answered with."""
         output = self._told["output"]
-        if size > int(output.get("max_bytes", self._largest)):
-            raise Refusal(413, "TooLarge", f"the bundle has {size} bytes, of at most {output['max_bytes']}")
+        most = self._largest if output.get("max_bytes") is None else output["max_bytes"]
+        if size > most:
+            raise Refusal(413, "TooLarge", f"the bundle has {size} bytes, of at most {most}")
         url = await self.checked(output)
         headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
         try:
@@ -97,8 +99,8 @@ class Manifest:
             ending = await self.checked({"url": self._told["finalize_url"]})
             ended = await self._client.post(ending, json={"output_format": BUNDLE_FORMAT})
             found = ended.raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise Refusal(502, "Upload", f"the bundle cannot be uploaded: {error or type(error).__name__}") from error
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise Refusal(502, "Upload", f"the bundle cannot be uploaded: {_told(error)}") from None
         return dict(found) if isinstance(found, dict) else {"answer": found}
 
     async def checked(self, entry: Mapping[str, Any]) -> str:
@@ -110,22 +112,37 @@ class Manifest:
             It may not, or has expired.
         """
         url, expires = str(entry.get("url", "")), entry.get("expires_at")
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError:
+            raise Refusal(400, "ArgumentError", "what stands for an input or an output is no URL", "url") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Refusal(400, "ArgumentError", f"{url[:100]!r} is no URL that is asked here", "url")
+            raise Refusal(400, "ArgumentError", f"{url.partition('?')[0][:100]!r} is no URL that is asked here", "url")
         if isinstance(expires, (int, float)) and expires < time.time():
             raise Refusal(400, "ArgumentError", f"the URL of {parts.hostname} has expired", "expires_at")
         if parts.hostname in self._allowed:
             return url
-        port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
             found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise Refusal(400, "ArgumentError", f"there is no host {parts.hostname}: {error.strerror}", "url") from None
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label of more than 63 characters
+            why = getattr(error, "strerror", None) or "it is no name of one"
+            raise Refusal(400, "ArgumentError", f"there is no host {parts.hostname:.100}: {why}", "url") from None
         if not all(is_public(str(each[4][0])) for each in found):
             told = f"{parts.hostname} lies in a private network, which is not asked: start with --allow-host"
             raise Refusal(400, "ArgumentError", told, "url")
         return url
+
+
+def _told(error: Exception) -> str:
+    """What went wrong, without the URL: whoever has that may do what it was signed for."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"{error.request.url.host} answered {error.response.status_code}"
+    return str(error) or type(error).__name__
+
+
+def _is_size(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
 
 
 def _uri(entry: Mapping[str, Any]) -> str:
@@ -150,6 +167,7 @@ def read_manifest(told: Any, largest: int, allowed: Collection[str]) -> Manifest
         specs = metadata["params"].get("input_specs", {})
         fits = isinstance(told["build_id"], str) and isinstance(metadata["executor_ref"], str)
         fits = fits and isinstance(told["finalize_url"], str) and isinstance(output["url"], str)
+        fits = fits and _is_size(output.get("max_bytes"))
         fits = fits and all(isinstance(each["uri"], str) for each in specs.values())
         fits = fits and all(isinstance(each["url"], str) for each in told.get("inputs", ()))
     except (LookupError, TypeError, AttributeError):

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["ENCODINGS", "PLAIN", "Malformed", "decoded"]
+__all__ = ["ENCODINGS", "PLAIN", "Body", "Malformed", "decoded"]
 
 PLAIN = ("", "identity")
 ENCODINGS = (*PLAIN, "gzip", "x-gzip", "deflate")
-_STEP = 1 << 18
+_STEP, _TAKEN = 1 << 18, 1 << 14
 _HEADER = 2
 """Bytes of which it is seen what zlib must look for."""
 _GZIP_BEGINS = b"\x1f\x8b"
@@ -42,18 +42,21 @@ def decoded(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     Malformed
         It is not encoded so, or ends early.
     """
-    if encoding in PLAIN:
-        yield from pieces
-        return
-    body = _Body(encoding)
+    body = Body(encoding)
     for piece in pieces:
         yield from body.decode(piece)
     if not body.ended:
         raise Malformed(f"its {encoding} ends early")
 
 
-class _Body:
-    """A body on its way through zlib; more of the same may follow its end, as gzip puts files one behind the other."""
+class Body:
+    """A body on its way through zlib; more of the same may follow its end, as gzip puts files one behind the other.
+
+    Parameters
+    ----------
+    encoding
+        One of `ENCODINGS`.
+    """
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
@@ -67,6 +70,14 @@ class _Body:
 
     def decode(self, piece: bytes) -> Iterator[bytes]:
         """What a piece brings, in small pieces."""
+        if self._encoding in PLAIN:
+            yield piece
+            return
+        view = memoryview(piece)
+        for start in range(0, len(view), _TAKEN):  # zlib copies what is left behind each end: there may be thousands
+            yield from self._decode(bytes(view[start : start + _TAKEN]))
+
+    def _decode(self, piece: bytes) -> Iterator[bytes]:
         left, self._held = (self._held + piece, b"") if self._held else (piece, b"")
         while left and not self._over:
             if self._decoder is None and not self._begin(left):
@@ -83,9 +94,9 @@ class _Body:
     def _begin(self, start: bytes) -> bool:
         """Begin with what stands at the start; False where too little of it is here, or it is nothing of ours."""
         if len(start) < _HEADER:
-            self._held = bytes(start)  # the end of one gzip, or half a header of the next, may end a piece
+            self._held = start  # the end of one gzip, or half a header of the next, may end a piece
             return False
-        self._over = self._follows and bytes(start[:_HEADER]) != _GZIP_BEGINS
+        self._over = self._follows and not start.startswith(_GZIP_BEGINS)
         if not self._over:
             self._decoder = zlib.decompressobj(_format(self._encoding, start))
         return not self._over
