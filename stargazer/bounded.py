@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    Judge = Callable[[str], list[str] | None]
+
 __all__ = [
     "DEEPEST",
     "LARGEST",
@@ -59,17 +61,18 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENING = b"[{"
 
 
-_judge: ContextVar[Callable[[str], object] | None] = ContextVar("stargazer_reading", default=None)
+_judge: ContextVar[Judge | None] = ContextVar("stargazer_reading", default=None)
 
 
 @contextmanager
-def read_within(judge: Callable[[str], object]) -> Iterator[None]:
+def read_within(judge: Judge) -> Iterator[None]:
     """Let somebody judge every path and address that a workflow is given or finds in a sheet, before it is read.
 
     Parameters
     ----------
     judge
-        Called with each; raises where it must not be read. Who asks a server may not read all that the server can.
+        Called with each; raises where it must not be read, and returns the IP addresses that may be asked for it, None
+        for any. Who asks a server may not read all that the server can.
     """
     token = _judge.set(judge)
     try:
@@ -84,7 +87,7 @@ def check_reading(place: str | Path) -> None:
         judge(str(place))
 
 
-def judge_of_reading() -> Callable[[str], object] | None:
+def judge_of_reading() -> Judge | None:
     """Return whoever judges paths here, if anybody does: for what goes on in threads of others, which do not know."""
     return _judge.get()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["certificates", "inner_addresses", "is_public"]
+__all__ = ["addresses_of", "certificates", "is_public"]
 
 
 @functools.cache
@@ -49,8 +49,8 @@ def _within(found: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
 
 
-def inner_addresses(host: str) -> list[str]:
-    """Return those addresses of a host that are not public.
+def addresses_of(host: str) -> list[str]:
+    """Return the IP addresses of a host.
 
     Parameters
     ----------
@@ -66,4 +66,4 @@ def inner_addresses(host: str) -> list[str]:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # a label of more than 63 characters, or none
         raise OSError(f"{host!r:.100} is no name of a host") from error
-    return [address for each in found if not is_public(address := str(each[4][0]))]
+    return list(dict.fromkeys(str(each[4][0]) for each in found))

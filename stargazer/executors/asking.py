@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import hashlib
@@ -11,6 +12,7 @@ import tempfile
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import httpx
@@ -27,7 +29,7 @@ from stargazer.hosts import certificates
 from stargazer.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
 
 __all__ = ["CELL", "PROTOCOL", "UNCHANGED", "VERSION", "Executed", "Executor", "Sent", "pieces_of"]
 
@@ -209,7 +211,7 @@ class Executor:
         with tempfile.TemporaryDirectory(prefix="stargazer-executor-") as folder:
             answer = self.answered(CELL, params, given, Path(folder), timeout=timeout, cancelled=cancelled)
             with Bundle(answer, self.url) as bundle:
-                return self._read(bundle)
+                return self._read(bundle, None if self.trust else _modules_of(source, (inputs or {}).values()))
 
     def answered(
         self,
@@ -235,7 +237,7 @@ class Executor:
             awaited(asked.ask, cancelled, what)
             return desk.taken()
 
-    def _read(self, bundle: Bundle) -> Executed:
+    def _read(self, bundle: Bundle, modules: Container[str] | None) -> Executed:
         told = bundle.manifest
         made, unsent = dict[str, Any](), dict[str, str]()
         display: tuple[str, bytes] | None = None
@@ -250,7 +252,7 @@ class Executor:
                 display = form, data
                 continue
             try:
-                made[name] = decode(form, data, trust=self.trust)
+                made[name] = decode(form, data, trust=self.trust, modules=modules)
             except Unsendable as error:
                 unsent[name] = str(error)
             except (ValueError, OSError, LookupError, TypeError, StargazerError) as error:  # Arrow's are of these kinds
@@ -261,6 +263,21 @@ class Executor:
         shown = str(told["variables"].get("_", {}).get("text") or "")
         raised = told.get("error"), told.get("traceback")
         return Executed(bool(told["success"]), made, unsent, changed, out, err, shown, display, *raised)
+
+
+def _modules_of(source: str, given: Iterable[Any]) -> set[str]:
+    """Modules that a cell may bind: those that it was given, and those that it imports; importing another runs it."""
+    found = {each.__name__ for each in given if isinstance(each, ModuleType)}
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # what cannot be read here imports nothing here
+        return found
+    for node in ast.walk(tree):
+        names = [each.name for each in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{name}" for name in names]
+        found |= {".".join(name.split(".")[:number]) for name in names for number in range(1, name.count(".") + 2)}
+    return found
 
 
 def _changed(warned: Any) -> Iterator[str]:

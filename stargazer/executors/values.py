@@ -7,10 +7,14 @@ import io
 import json
 import math
 import re
+import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stargazer.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 __all__ = ["ARROW", "FORMATS", "JSON", "MODULE", "PICKLE", "Unsendable", "decode", "encode"]
 
@@ -56,20 +60,29 @@ def encode(value: Any, *, trust: bool) -> tuple[str, bytes]:
     raise Unsendable(f"a {kind} has no form but a pickle, and pickles are not trusted here")
 
 
-def decode(form: str, data: bytes, *, trust: bool) -> Any:
+def decode(form: str, data: bytes, *, trust: bool, modules: Container[str] | None = None) -> Any:
     """Return the value that bytes stand for.
+
+    Parameters
+    ----------
+    form, data
+        As `encode` returns them.
+    trust
+        Whether pickles may be read.
+    modules
+        Names of modules that may be imported, which runs them; None for any. Those that are already, always may be.
 
     Raises
     ------
     Unsendable
-        The form is not known, or a pickle that may not be read.
+        The form is not known, or a pickle or module that may not be read.
     """
     if form == ARROW:
         return _from_arrow(data)
     if form == JSON:
         return _json(data)
     if form == MODULE:
-        return _module(data)
+        return _module(data, modules)
     if form == PICKLE and trust:
         import pickle
 
@@ -85,12 +98,14 @@ def _json(text: str | bytes) -> Any:
         raise DataError(f"a value was sent that is no JSON, or lists without end: {error}") from error
 
 
-def _module(data: bytes) -> ModuleType:
+def _module(data: bytes, modules: Container[str] | None) -> ModuleType:
     text = data.decode("utf-8", "replace").strip()
     told: Any = _json(text) if text[:1] in ('"', "{") else text
     name = told.get("module") or told.get("name") if isinstance(told, dict) else told
     if not isinstance(name, str) or not MODULE_NAME.fullmatch(name):
         raise Unsendable(f"{text[:100]!r} names no module")
+    if modules is not None and name not in modules and name not in sys.modules:
+        raise Unsendable(f"the module {name} was neither sent nor is imported by what ran, and answers are not trusted")
     try:
         return importlib.import_module(name)
     except Exception as error:  # what a module does as it is imported may fail in any way

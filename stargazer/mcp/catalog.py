@@ -15,7 +15,7 @@ from stargazer.bounded import read_within
 from stargazer.catalog import Entry
 from stargazer.catalog.composite import given_paths
 from stargazer.errors import ArgumentError
-from stargazer.hosts import inner_addresses
+from stargazer.hosts import addresses_of, is_public
 from stargazer.mcp.answers import page
 from stargazer.mcp.hints import READS, tool
 from stargazer.mcp.place import Place
@@ -148,8 +148,13 @@ def bound_calls(
         return catalog.bind_filtered(entry, filters or {}, inputs or {}, store=place.store).wire()
 
 
-def check_path(place: Place, roots: list[Path] | None, text: str) -> None:
+def check_path(place: Place, roots: list[Path] | None, text: str) -> list[str] | None:
     """Refuse a path or an address of a file that a client may not have read; sheets name such, too.
+
+    Returns
+    -------
+    list
+        IP addresses that may be asked for it; None of what has no host that is looked at.
 
     Raises
     ------
@@ -164,21 +169,24 @@ def check_path(place: Place, roots: list[Path] | None, text: str) -> None:
     elif "::" in text or not text.lower().startswith(ELSEWHERE):
         raise ArgumentError(f"{text[:200]}: addresses that are read begin with {', '.join(ELSEWHERE)}")
     elif text.lower().startswith(WITH_HOSTS):
-        _check_host(text)
+        return _checked_host(text)
+    return None
 
 
-def _check_host(address: str) -> None:
+def _checked_host(address: str) -> list[str]:
     """Refuse an address of this machine's own networks: what is there is for who can reach it, and not for clients."""
     try:
         host = "" if "\\" in address else urlsplit(address).hostname or ""
-        inner = inner_addresses(host) if host else []
+        found = addresses_of(host) if host else []
     except (OSError, ValueError) as error:
         raise ArgumentError(f"{address[:200]}: there is no such host: {error}") from None
     if not host:
         raise ArgumentError(f"{address[:200]!r} names no host")
+    inner = [each for each in found if not is_public(each)]
     if inner and host not in {str(each).lower() for each in config.mcp_setting("hosts") or ()}:
         raise ArgumentError(f"{host} ({inner[0]}) is this machine, or lies in a private network: files of public hosts "
                             "are read, and of those that the setting stargazer.mcp.hosts names")  # fmt: skip
+    return found
 
 
 def _row(entry: Entry) -> EntryOut:

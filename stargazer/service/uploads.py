@@ -15,6 +15,7 @@ import secrets
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -344,7 +345,8 @@ def _announced_in_header(text: str) -> Announced:
         except (binascii.Error, UnicodeDecodeError):
             raise Refusal(422, "ArgumentError", f"{name} is not Base64 of UTF-8", f"header {METADATA}") from None
     try:
-        facts = json.loads(given.get("facts", "{}"), object_pairs_hook=once)
+        facts = json.loads(given.get("facts", "{}"), object_pairs_hook=partial(once, where=f"header {METADATA}"))
+        json.dumps(facts, ensure_ascii=False).encode()  # a half of a surrogate pair is no text
     except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict):

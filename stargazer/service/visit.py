@@ -176,8 +176,15 @@ class Visit:
         return await anyio.to_thread.run_sync(within)
 
 
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]], where: str = "body") -> dict[str, Any]:
     """Members of an object: of one that stands there twice, whoever looks at a request before us may take the other.
+
+    Parameters
+    ----------
+    pairs
+        Names and values, as they stand.
+    where
+        They stand, for messages.
 
     Raises
     ------
@@ -187,7 +194,7 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         twice = sorted(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
-        raise Refusal(422, "ArgumentError", f"{', '.join(map(repr, twice))} stands in one object twice", "body")
+        raise Refusal(422, "ArgumentError", f"{', '.join(map(repr, twice))} stands in one object twice", where)
     return members
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import os
@@ -17,7 +18,9 @@ from stargazer.workflows.first_reads import notes_on, problems_with
 from stargazer.workflows.first_records import first_records, open_alignment, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from stargazer.bounded import Judge
 
 __all__ = [
     "NoReads",
@@ -92,7 +95,7 @@ def is_url(text: str) -> bool:
     return URL.fullmatch(text) is not None
 
 
-def local_copy(url: str, judge: Callable[[str], object] | None = None) -> Path:
+def local_copy(url: str, judge: Judge | None = None) -> Path:
     """A copy of a file in the cache, under its own name; what is there already is not fetched again.
 
     Parameters
@@ -100,7 +103,7 @@ def local_copy(url: str, judge: Callable[[str], object] | None = None) -> Path:
     url
         Its address.
     judge
-        Called with each address to which a server leads from there; raises where it must not be asked.
+        Called with each address that is asked, and that a server leads to; see `stargazer.bounded.read_within`.
 
     Raises
     ------
@@ -126,19 +129,39 @@ def local_copy(url: str, judge: Callable[[str], object] | None = None) -> Path:
     return target
 
 
-def _judged(url: str, judge: Callable[[str], object] | None) -> dict[str, Any]:
-    """Options with which somebody judges each address to which a server leads."""
+def _judged(url: str, judge: Judge | None) -> dict[str, Any]:
+    """Options with which somebody judges each address to which a server leads.
+
+    Names are looked up by who judges, and what they said is asked: a name server could else give two answers, one to be
+    judged and another to be asked.
+    """
     if judge is None or not url.lower().startswith(("http://", "https://")):
         return {}
+    return _judging(url.partition(":")[0], judge)
+
+
+def _judging(scheme: str, judge: Judge) -> dict[str, Any]:
     import aiohttp
 
     async def redirected(_: Any, __: Any, told: aiohttp.TraceRequestRedirectParams) -> None:
         headers = told.response.headers
-        judge(urljoin(str(told.url), headers.get("Location") or headers.get("URI") or ""))
+        await asyncio.to_thread(judge, urljoin(str(told.url), headers.get("Location") or headers.get("URI") or ""))
+
+    class Judged(aiohttp.abc.AbstractResolver):
+        async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:
+            found = await asyncio.to_thread(judge, f"{scheme}://{host}:{port}/")
+            each = [await aiohttp.ThreadedResolver().resolve(address, port, family) for address in found or [host]]
+            return [{**one, "hostname": host} for several in each for one in several]
+
+        async def close(self) -> None:
+            """Nothing is held."""
+
+    async def client(**options: Any) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=Judged()), **options)
 
     traced = aiohttp.TraceConfig()
     traced.on_request_redirect.append(redirected)
-    return {"client_kwargs": {"trace_configs": [traced]}, "skip_instance_cache": True}
+    return {"client_kwargs": {"trace_configs": [traced]}, "get_client": client, "skip_instance_cache": True}
 
 
 def _name_of(path: str) -> str:

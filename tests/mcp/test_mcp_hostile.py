@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -374,6 +375,26 @@ def test_hosts_of_the_settings_may_be_asked(
     assert "lies in a private network" in told, told
     assert {each.partition("/")[2].partition("/")[0] for each in Inner.asked[len(before) :]} == {"away"}
     assert not any("localhost" in each for each in Inner.asked)
+
+
+def test_an_address_that_becomes_an_inner_one_is_not_asked(
+    place: Place, store: sg.Store, folder: Path, inner: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server may say one thing to who judges, and another to who asks: what was judged is asked."""
+    (folder / "ref.fa").write_text(">1\n" + "ACGT" * 20 + "\n")
+    store.add(folder / "ref.fa", sg.Reference(build="b"))
+    answers, resolve = ["8.8.8.8"], socket.getaddrinfo
+
+    def flipping(host: Any, *rest: Any, **options: Any) -> Any:
+        if host in ("flips.invalid", b"flips.invalid"):
+            host = answers.pop(0) if answers else "127.0.0.1"
+        return resolve(host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", flipping)
+    told = planned(place, folder, f"http://flips.invalid:{inner}/s_R1.fq")
+    assert answers == []
+    assert "flips.invalid (127.0.0.1)" in told, told
+    assert Inner.asked == []
 
 
 def test_a_way_up_behind_a_link_is_that_of_where_it_leads(place: Place, folder: Path, tmp_path: Path) -> None:

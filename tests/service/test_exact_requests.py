@@ -380,6 +380,23 @@ def test_what_no_file_can_be_called_and_no_fact_can_be(service: Served, query: s
         assert (each.status_code, each.json()["where"]) == (422, "name" if facts is None else "facts")
 
 
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ('{"a": "1", "a": "2"}', "'a' stands in one object twice"),
+        ('{"a": "\\ud800"}', "facts is a JSON object"),
+        ('{"\\udc00": "a"}', "facts is a JSON object"),
+        ("[1]", "facts is a JSON object"),
+    ],
+)
+def test_facts_of_a_header_are_an_object_of_characters(service: Served, facts: str, told: str) -> None:
+    metadata = f"filename eA==,facts {base64.b64encode(facts.encode()).decode()}"
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "1", "Upload-Metadata": metadata}
+    answer = service.ask("POST", "/v1/assets", "anna-token", told=headers)
+    assert answer.status_code == 422, answer.text
+    assert (answer.json()["detail"], answer.json()["where"]) == (told, "header upload-metadata")
+
+
 @pytest.mark.parametrize("name", ["demo//x", "demo/../x", "demo/a b", "demo/@1", "demo/x@latest", "demo/" + "x" * 300])
 def test_what_is_no_name_is_the_clients_fault(service: Served, letters: Pair, name: str) -> None:
     wanted = {"inputs": [letters[0].id], "transform": {"executor": "copy@v1"}, "name": name}

@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import httpx
 import pytest
 from services import PATIENCE, listen, until
@@ -26,6 +28,8 @@ from stargazer.executors.asking import Bundle, Sent, _check
 from stargazer.executors.desk import Desk
 from stargazer.executors.values import Unsendable, decode, encode
 from stargazer.service.executor import Executor
+from stargazer.service.executor import pulling as pulling_module
+from stargazer.service.executor.processes import Process, Processes
 from stargazer.service.executor.worker import WorkerLimits, worker_application
 
 pd = pytest.importorskip("pandas")
@@ -164,6 +168,70 @@ def test_closing_the_connection_cancels(url: str, tmp_path: Path) -> None:
     assert ticks.stat().st_size
 
 
+def test_a_process_waits_for_the_next_cell_and_knows_nothing_of_the_last(executor: Executor) -> None:
+    first = executor.execute("import os, json\njson.left = 1\nme, here, began = os.getpid(), os.getcwd(), 1")
+    seen = {(first.variables["me"], first.variables["here"])}
+    for _ in range(4):
+        source = "import os, json\nme, here, clean = os.getpid(), os.getcwd(), not hasattr(json, 'left')\njson.left = 1"
+        done = executor.execute(source)
+        assert done.variables["clean"], done.error
+        seen.add((done.variables["me"], done.variables["here"]))
+    assert len({pid for pid, _ in seen}) == len({folder for _, folder in seen}) == 5
+    assert not any(Path(folder).exists() for _, folder in seen)
+
+
+def test_a_cell_with_variables_has_them_from_its_start(url: str) -> None:
+    """A process that waits was started without them, and some count only then."""
+    for seed in ("1", "2"):
+        source = "from os import environ\ny = [environ['GREETING'], str(hash('x')), environ['PYTHONHASHSEED']]"
+        env = {"GREETING": "hello", "PYTHONHASHSEED": seed}
+        told = [ask(url, request(source, inputs=[], params={"env": env})).content for _ in range(2)]
+        values = []
+        for each in told:
+            with tarfile.open(fileobj=io.BytesIO(each)) as tar:
+                made = json.load(tar.extractfile("manifest.json"))["variables"]  # type: ignore[arg-type]
+                values.append(json.load(tar.extractfile(made["y"]["file"])))  # type: ignore[arg-type]
+        assert values[0] == values[1]
+        assert (values[0][0], values[0][2]) == ("hello", seed)
+
+
+def test_cells_read_nothing_that_was_not_sent(executor: Executor) -> None:
+    assert executor.execute("x = input()").error == "EOFError: EOF when reading a line"
+    assert executor.execute("import sys\nx = sys.stdin.read()").variables["x"] == ""
+
+
+async def finished(processes: Processes, expected: Process) -> Path:
+    """Let a process that waits run a cell; return its folder."""
+    async with processes.taken() as taken:
+        assert taken is expected
+        request = {"ref": "notebook_cell@v1", "source": "x = 1", "inputs": [], "params": {}, "trust": False}
+        (taken.folder / "request.json").write_text(json.dumps(request))
+        taken.begin(PATIENCE, lambda: False)
+        await anyio.to_thread.run_sync(taken.wait)
+        assert json.loads((taken.folder / "manifest.json").read_text())["success"]
+        return taken.folder
+
+
+def test_a_process_that_waits_no_more_is_not_given() -> None:
+    processes = Processes((), 512 << 20, 2)
+    try:
+        processes.fill("notebook_cell@v1")
+        one, other = processes._waiting
+        one.end()
+        assert not one.folder.exists()
+        until(lambda: not one.waits)
+        folder = anyio.run(finished, processes, other)
+        assert not folder.exists()
+        processes.fill("notebook_cell@v1")
+        left = [process.folder for process in processes._waiting]
+    finally:
+        processes.close()
+    assert len(left) == 2
+    assert not any(folder.exists() for folder in left)
+    processes.fill("notebook_cell@v1")
+    assert processes._waiting == []  # after the end nobody is started
+
+
 @pytest.mark.parametrize("value", [1, 1.5, "a", None, True, [1, {"a": "b"}], {"x": [None]}])
 def test_json_comes_back_as_it_was(value: object) -> None:
     assert decode(*encode(value, trust=False), trust=False) == value
@@ -236,6 +304,24 @@ def test_what_is_no_url_is_refused_in_words(pulling: str, tmp_path: Path, url: s
         answer = pull(pulling, {**told, "inputs": [{**told["inputs"][0], "url": url}]})
         assert answer.status_code == 400
         assert re.search("no URL|no host", answer.json()["detail"])
+
+
+def test_the_address_that_was_looked_at_is_the_one_that_is_asked(
+    pulling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server may give a public address to who looks, and an inner one to who asks afterwards."""
+    monkeypatch.setattr(pulling_module, "addresses_of", lambda host: {"flips.invalid": ["127.0.0.1"]}[host])
+    monkeypatch.setattr(pulling_module, "is_public", {"127.0.0.1": True}.__getitem__)
+    with Desk("http://127.0.0.1:0", "b1", [Sent("x", "json/object", b"7")], tmp_path / "b.tar", 1 << 20, 3600) as desk:
+        told = json.loads(json.dumps(manifest(desk)).replace("//127.0.0.1:", "//flips.invalid:"))
+        assert pull(pulling, told).json()["finalize"]["success"]
+
+
+def test_a_port_that_there_is_not_is_refused(pulling: str, tmp_path: Path) -> None:
+    with Desk("http://127.0.0.1:0", "b1", [Sent("x", "json/object", b"7")], tmp_path / "b.tar", 1 << 20, 3600) as desk:
+        told = manifest(desk)
+        answer = pull(pulling, {**told, "inputs": [{**told["inputs"][0], "url": "http://127.0.0.1:99999/x"}]})
+        assert (answer.status_code, "no URL that is asked" in answer.json()["detail"]) == (400, True)
 
 
 def test_what_was_signed_is_not_told_where_it_fails(pulling: str, tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from stargazer.errors import RemoteRefused
-from stargazer.executors.asking import Bundle, Executed, Executor
+from stargazer.executors.asking import Bundle, Executed, Executor, _modules_of
 
 pytest.importorskip("pyarrow")
 
 
-def read(folder: Path, manifest: Any, **files: bytes) -> Executed:
+def read(folder: Path, manifest: Any, modules: set[str] | None = None, **files: bytes) -> Executed:
     """What a client makes of an answer."""
     place = folder / "answer.tar"
     told = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
@@ -27,7 +27,7 @@ def read(folder: Path, manifest: Any, **files: bytes) -> Executed:
             tar.addfile(info, io.BytesIO(data))
     executor = Executor("http://far.example", "token")
     with Bundle(place, executor.url) as bundle:
-        return executor._read(bundle)
+        return executor._read(bundle, modules)
 
 
 def told(**more: Any) -> dict[str, Any]:
@@ -72,6 +72,28 @@ def test_a_module_that_is_not_here_is_one_that_was_not_sent(tmp_path: Path, name
     done = read(tmp_path, manifest, x=json.dumps(name).encode(), y=b"2")
     assert done.variables == {"b": 2}
     assert f"the module {name} cannot be imported here" in done.unsent["m"]
+
+
+SOURCE = "import a.b as c, d\nfrom e.f import g\nfrom . import h"
+NAMED = {"a", "a.b", "d", "e", "e.f", "e.f.g", "None", "None.h"}
+
+
+@pytest.mark.parametrize(("source", "names"), [(SOURCE, NAMED), ("%matplotlib inline", set()), ("x = 1", set())])
+def test_modules_that_a_cell_imports_are_known_by_its_text(source: str, names: set[str]) -> None:
+    assert _modules_of(source, [json, 5]) == names | {"json"}
+
+
+def test_a_module_that_no_cell_asked_for_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever answers would choose what runs here."""
+    (tmp_path / "runs_as_it_is_imported.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    manifest = told(variables={"m": {"content_type": "module/import", "file": "x"}})
+    data = json.dumps("runs_as_it_is_imported").encode()
+    for modules in (set[str](), {"other"}):
+        assert "was neither sent nor is imported by what ran" in read(tmp_path, manifest, modules, x=data).unsent["m"]
+    assert not (tmp_path / "ran").exists()
+    assert read(tmp_path, manifest, {"runs_as_it_is_imported"}, x=data).variables["m"]
+    assert (tmp_path / "ran").exists()
 
 
 def test_what_was_raised_is_text_whatever_it_was(tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
-"""A cell or a task's body in a process of its own: ``python -m …executor.harness``, where ``request.json`` lies."""
+"""A cell or a task's body in a process of its own: ``python -m …executor.harness REF``, where ``request.json`` lies.
+
+It is started before there is a request, and told by a line that one is there.
+"""
 
 from __future__ import annotations
 
 import ast
 import contextlib
 import hashlib
+import importlib
 import io
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -19,6 +24,9 @@ __all__ = ["main"]
 CELL, DISPLAY, FILE = "notebook_cell@v1", "_", "<cell>"
 FIXED = (str, bytes, int, float, complex, bool, type(None))
 LONGEST_TEXT = 10_000
+BODIES = "stargazer.service.executor.bodies"
+"""What bodies of tasks need, and cells do not."""
+
 BUNDLE_FORMAT = "notebook-output-bundle@v1"
 
 
@@ -33,9 +41,7 @@ def main(folder: Path) -> None:
     folder = folder.resolve()
     request = json.loads((folder / "request.json").read_text("utf-8"))
     if request["ref"] != CELL:
-        from stargazer.service.executor.bodies import run_body
-
-        told, out, err = run_body(folder, request)
+        told, out, err = importlib.import_module(BODIES).run_body(folder, request)
     else:
         told, out, err = _cell(folder, request)
     (folder / "stdout.txt").write_text(out, "utf-8", "replace")
@@ -133,5 +139,16 @@ def _traceback(error: BaseException) -> str:
     return "".join(traceback.format_exception(type(error), error, frames))
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "."))
+def _wait(ref: str) -> bool:
+    """Import what will be needed, and wait for a line; whether there was one. Cells read nothing by input()."""
+    if ref != CELL:
+        importlib.import_module(BODIES)
+    told = os.read(0, 1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return bool(told)
+
+
+if __name__ == "__main__" and _wait(*sys.argv[1:2] or [CELL]):
+    main(Path("."))

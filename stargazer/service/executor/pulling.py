@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from typing import IO, TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 
 import httpx
 
 from stargazer.errors import RemoteRefused
 from stargazer.executors.asking import UNCHANGED, VERSION, pieces_of
-from stargazer.hosts import certificates, is_public
+from stargazer.hosts import addresses_of, certificates, is_public
 from stargazer.service.problems import Refusal
 
 if TYPE_CHECKING:
@@ -24,6 +22,23 @@ __all__ = ["BUNDLE_FORMAT", "MANIFEST", "Manifest", "read_manifest"]
 BUNDLE_FORMAT, MANIFEST = "notebook-output-bundle@v1", "notebook-build-manifest@v1"
 PIECE = 1 << 20
 CONNECTS_WITHIN, STALLED = 10.0, 120.0
+LAST_PORT = 65535
+
+
+class Checked(NamedTuple):
+    """What may be asked: of the address that was looked at, for a name server may have another for the next who asks.
+
+    Parameters
+    ----------
+    url
+        With that address in place of the host.
+    headers, extensions
+        Of a request, by which the host, and its certificate, are still asked for.
+    """
+
+    url: str
+    headers: dict[str, str]
+    extensions: dict[str, str]
 
 
 class Manifest:
@@ -69,9 +84,10 @@ class Manifest:
         found = next((each for each in self._told["inputs"] if told["uri"] in (each.get("uri"), _uri(each))), None)
         if found is None:
             raise Refusal(400, "ArgumentError", f"no URL stands for the input {told['name']}", "inputs")
-        url = await self.checked(found)
+        url, headers, extensions = await self.checked(found)
         try:
-            async with self._client.stream("GET", url, headers=UNCHANGED) as answer:
+            asked = self._client.stream("GET", url, headers={**headers, **UNCHANGED}, extensions=extensions)
+            async with asked as answer:
                 answer.raise_for_status()
                 with place.open("wb") as file:
                     async for piece in pieces_of(answer):
@@ -88,23 +104,26 @@ class Manifest:
         most = self._largest if output.get("max_bytes") is None else output["max_bytes"]
         if size > most:
             raise Refusal(413, "TooLarge", f"the bundle has {size} bytes, of at most {most}")
-        url = await self.checked(output)
         headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
         try:
             if fields := output.get("fields"):
-                answer = await self._client.post(url, data=fields, files={"file": ("bundle.tar", bundle)})
+                answer = await self._post(output, data=fields, files={"file": ("bundle.tar", bundle)})
             else:
-                answer = await self._client.post(url, content=_pieces(bundle), headers=headers)
+                answer = await self._post(output, content=_pieces(bundle), headers=headers)
             answer.raise_for_status()
-            ending = await self.checked({"url": self._told["finalize_url"]})
-            ended = await self._client.post(ending, json={"output_format": BUNDLE_FORMAT})
+            ended = await self._post({"url": self._told["finalize_url"]}, json={"output_format": BUNDLE_FORMAT})
             found = ended.raise_for_status().json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise Refusal(502, "Upload", f"the bundle cannot be uploaded: {_told(error)}") from None
         return dict(found) if isinstance(found, dict) else {"answer": found}
 
-    async def checked(self, entry: Mapping[str, Any]) -> str:
-        """Return a URL that may be asked: of a public host, or of one that is allowed.
+    async def _post(self, entry: Mapping[str, Any], **body: Any) -> httpx.Response:
+        url, headers, extensions = await self.checked(entry)
+        headers |= body.pop("headers", {})
+        return await self._client.post(url, headers=headers, extensions=extensions, **body)
+
+    async def checked(self, entry: Mapping[str, Any]) -> Checked:
+        """Return what may be asked: a public host, or one that is allowed.
 
         Raises
         ------
@@ -113,25 +132,25 @@ class Manifest:
         """
         url, expires = str(entry.get("url", "")), entry.get("expires_at")
         try:
-            parts = urlsplit(url)
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-        except ValueError:
+            parts = httpx.URL(url)
+        except (httpx.InvalidURL, ValueError):
             raise Refusal(400, "ArgumentError", "what stands for an input or an output is no URL", "url") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.host or (parts.port or 0) > LAST_PORT:
             raise Refusal(400, "ArgumentError", f"{url.partition('?')[0][:100]!r} is no URL that is asked here", "url")
         if isinstance(expires, (int, float)) and expires < time.time():
-            raise Refusal(400, "ArgumentError", f"the URL of {parts.hostname} has expired", "expires_at")
-        if parts.hostname in self._allowed:
-            return url
+            raise Refusal(400, "ArgumentError", f"the URL of {parts.host} has expired", "expires_at")
+        if parts.host in self._allowed:
+            return Checked(url, {}, {})
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:  # UnicodeError: a label of more than 63 characters
-            why = getattr(error, "strerror", None) or "it is no name of one"
-            raise Refusal(400, "ArgumentError", f"there is no host {parts.hostname:.100}: {why}", "url") from None
-        if not all(is_public(str(each[4][0])) for each in found):
-            told = f"{parts.hostname} lies in a private network, which is not asked: start with --allow-host"
+            found = await asyncio.to_thread(addresses_of, parts.host)
+        except OSError as error:
+            why = error.strerror or "it is no name of one"
+            raise Refusal(400, "ArgumentError", f"there is no host {parts.host:.100}: {why}", "url") from None
+        if not all(map(is_public, found)):
+            told = f"{parts.host} lies in a private network, which is not asked: start with --allow-host"
             raise Refusal(400, "ArgumentError", told, "url")
-        return url
+        named = {"Host": parts.netloc.decode("ascii")}, {"sni_hostname": parts.raw_host.decode("ascii")}
+        return Checked(str(parts.copy_with(host=found[0])), *named)
 
 
 def _told(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import io
 import json
@@ -10,7 +11,6 @@ import math
 import os
 import re
 import shutil
-import sys
 import tarfile
 import threading
 import time
@@ -31,21 +31,23 @@ from stargazer.errors import Cancelled, MemoryExceeded, StargazerError, ToolFail
 from stargazer.executors.asking import CELL, PROTOCOL, VERSION
 from stargazer.executors.tasks import FILE, FOLDER, TASK, is_below
 from stargazer.executors.values import FORMATS, PICKLE
+from stargazer.service.executor.processes import Process, Processes
 from stargazer.service.executor.pulling import BUNDLE_FORMAT, MANIFEST, read_manifest
 from stargazer.service.problems import Refusal, problem_of
 from stargazer.tools import Scratch, Workdir
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
     from pathlib import Path
-
 
 __all__ = ["WorkerLimits", "can_forbid_network", "worker_application"]
 
-HARNESS = "stargazer.service.executor.harness"
 BUNDLE = "bundle.tar"
 LOOK = 0.05
 NO_NETWORK = ("unshare", "--user", "--map-root-user", "--net")
+MOST_WAITING = 2
+"""Processes that wait for cells: what one of a notebook after the other needs, also where they are short."""
+
 MOST_FIELD, MOST_FILES = 16 << 20, 100_000
 PIECE = 1 << 20
 NAME_OF_VARIABLE = re.compile(r"[^=\0]+")
@@ -108,7 +110,16 @@ def worker_application(
         Hosts of private networks that manifests may name; public ones always may.
     """
     worker = _Worker(token, limits or WorkerLimits(), trust, not network and can_forbid_network(), frozenset(allowed))
+
+    @contextlib.asynccontextmanager
+    async def alive(_: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await anyio.to_thread.run_sync(worker.processes.close)
+
     return Starlette(
+        lifespan=alive,
         routes=[
             Route("/health", worker.health),
             Route("/v1/execute", worker.execute, methods=["POST"]),
@@ -130,6 +141,7 @@ class _Worker:
             raise ValueError("an executor without a token would run anybody's code")
         self.limits, self.trust, self.alone, self.allowed = limits, trust, alone, allowed
         self._token, self._began, self._active = token.encode(), time.monotonic(), 0
+        self.processes = Processes(NO_NETWORK if alone else (), limits.memory, min(limits.at_once, MOST_WAITING))
 
     async def health(self, request: Request) -> Response:
         """Say what this executor takes; anybody may ask."""
@@ -214,10 +226,12 @@ class _Worker:
         metadata: dict[str, Any],
         put: Callable[[Mapping[str, Any], Path], Awaitable[None]],
     ) -> IO[bytes]:
-        """Run what is asked for in a folder of its own; what is open can be sent when that is gone."""
-        params, gone = metadata["transform"]["params"], threading.Event()
-        with Scratch(None) as scratch:
-            folder = scratch.path()
+        """Run what is asked for in a process and folder of its own; what is open can be sent when that is gone."""
+        params, ref = metadata["transform"]["params"], metadata["transform"]["ref"]
+        env = {str(name): str(value) for name, value in (params.get("env") or {}).items()}
+        gone = threading.Event()
+        async with self.processes.taken(ref, env) as process:
+            folder = process.folder
             (folder / "inputs").mkdir()
             inputs = []
             for number, told in enumerate(metadata["inputs"]):
@@ -226,10 +240,9 @@ class _Worker:
                 _check_input(told, place)
                 known = {"name": told["name"], "format": told["format"], "path": str(told.get("path", ""))}
                 inputs.append({**known, "file": f"inputs/{number}"})
-            asked = {"ref": metadata["transform"]["ref"], "source": params["source"], "inputs": inputs}
-            asked |= {"params": params, "trust": self.trust}
+            asked = {"ref": ref, "source": params["source"], "inputs": inputs, "params": params, "trust": self.trust}
             (folder / "request.json").write_text(json.dumps(asked), "utf-8")
-            return await _beside(_watch(request, gone), lambda: self._run(folder, params, gone.is_set))
+            return await _beside(_watch(request, gone), lambda: self._run(process, ref, params, gone.is_set))
 
     async def _put(self, part: Any, told: Mapping[str, Any], place: Path) -> None:
         """Put a part of a request into a file."""
@@ -243,28 +256,24 @@ class _Worker:
                     raise Refusal(413, "TooLarge", f"at most {self.limits.bytes} bytes are taken")
                 file.write(piece)
 
-    def _run(self, folder: Path, params: dict[str, Any], is_gone: Callable[[], bool]) -> IO[bytes]:
+    def _run(self, process: Process, ref: str, params: dict[str, Any], is_gone: Callable[[], bool]) -> IO[bytes]:
         seconds = min(params.get("timeout_seconds") or self.limits.seconds, self.limits.seconds)
-        deadline = time.monotonic() + seconds
-
-        def late() -> bool:
-            return time.monotonic() > deadline
-
-        env = {str(name): str(value) for name, value in (params.get("env") or {}).items()}
-        work = Workdir(folder, memory=self.limits.memory, cancelled=lambda: late() or is_gone(), env=env)
-        command = [*(NO_NETWORK if self.alone else ()), sys.executable, "-m", HARNESS]
+        folder = process.folder
         try:
-            work.run(command)
+            process.begin(seconds, is_gone)
+            self.processes.fill(ref)
+            process.wait()
         except Cancelled:
-            if late():
+            if process.is_late:
                 raise Refusal(408, "Timeout", f"the cell took longer than {seconds:.0f} s, and was ended") from None
             raise Refusal(400, "Disconnected", "whoever asked is gone; the cell was ended") from None
         except (MemoryExceeded, ToolFailed) as error:
-            return _gone(folder, str(error), work.log())
+            return _gone(folder, str(error), process.work.log())
         try:
             return self._bundled(folder)
         except (OSError, ValueError, LookupError, TypeError):
-            return _gone(folder, "the cell ended its process, or spoiled what was written of its result", work.log())
+            told = "the cell ended its process, or spoiled what was written of its result"
+            return _gone(folder, told, process.work.log())
 
     def _bundled(self, folder: Path) -> IO[bytes]:
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
