@@ -93,7 +93,7 @@ class Points:
 
     def squared(self, queries: Ints, candidates: Ints) -> NDArray[np.float64]:
         """Squared distances in double precision of each query to its own candidates (queries × candidates)."""
-        differences = self.exact[candidates] - self.exact[queries][:, None, :]
+        differences = np.take(self.exact, candidates, axis=0) - self.exact[queries][:, None, :]
         return np.asarray(np.einsum("ijk,ijk->ij", differences, differences))
 
 
@@ -224,7 +224,7 @@ def _row(points: Points, query: int, k: int) -> tuple[Ints, NDArray[np.float64]]
 ITERATIONS = 8
 SAMPLE_PER_LIST = 64
 ASSIGN_ROWS = 4096
-REFINED_ROWS = 256
+REFINED_ROWS = 128
 FEW_CHANGES = 0.01
 
 
@@ -280,10 +280,17 @@ def approximate_neighbors(
     found = joined(ordered_map(partial(_search, points, n_neighbors), plans, threads))
     order = np.argsort(np.concatenate([members for members in lists if len(members)]), kind="stable")
     found = Neighbors(found.indices[order], found.distances[order])
+    changed = np.ones(n, bool)
     for _ in range(rounds):
-        blocks = (np.arange(start, min(start + REFINED_ROWS, n)) for start in range(0, n, REFINED_ROWS))
-        before, found = found, joined(ordered_map(partial(_refined, points, found.indices), blocks, threads))
-        if (found.indices != before.indices).mean() < FEW_CHANGES:
+        # Where neither the neighbours of a cell nor theirs changed, the same would be found among the same.
+        asked = np.flatnonzero(changed | changed[found.indices].any(axis=1))
+        blocks = (asked[start : start + REFINED_ROWS] for start in range(0, len(asked), REFINED_ROWS))
+        better = joined(ordered_map(partial(_refined, points, found.indices), blocks, threads))
+        differs = better.indices != found.indices[asked]
+        changed = np.zeros(n, bool)
+        changed[asked] = differs.any(axis=1)
+        found.indices[asked], found.distances[asked] = better.indices, better.distances
+        if differs.sum() < FEW_CHANGES * found.indices.size:
             break
     return found
 
@@ -328,7 +335,7 @@ def _plans(
 
 def _search(points: NDArray[np.float32], k: int, plan: tuple[Ints, Ints]) -> Neighbors:
     members, among = plan
-    found = nearest(Points(points[among]), np.searchsorted(among, members), k)
+    found = nearest(Points(np.take(points, among, axis=0)), np.searchsorted(among, members), k)
     return Neighbors(among[found.indices].astype(np.int32), found.distances)
 
 
@@ -336,12 +343,14 @@ def _refined(points: NDArray[np.float32], indices: NDArray[np.int32], queries: I
     """Nearest of each query's neighbours and their neighbours."""
     k, known = indices.shape[1], indices[queries]
     candidates = np.sort(indices[known].reshape(len(queries), -1), axis=1)  # a cell is its own neighbour
-    squared = _squared(points, queries, candidates)
-    squared[candidates == queries[:, None]] = -1.0
+    new = candidates != queries[:, None]
+    squared = np.where(new, np.float32(np.inf), np.float32(-1.0))
+    new[:, 1:] &= candidates[:, 1:] != candidates[:, :-1]
+    squared[new] = _squared(points, queries, new.sum(axis=1), candidates[new])
     squared[:, 1:][candidates[:, 1:] == candidates[:, :-1]] = np.inf
     chosen = np.sort(np.argpartition(squared, k - 1, axis=1)[:, :k], axis=1)
     best = np.take_along_axis(candidates, chosen, axis=1)
-    exact = _squared(points, queries, best, np.float64)
+    exact = _squared(points, queries, k, best.ravel(), np.float64).reshape(best.shape)
     exact[best == queries[:, None]] = -1.0
     order = np.argsort(exact, axis=1, kind="stable")
     distances = np.sqrt(np.maximum(np.take_along_axis(exact, order, axis=1), 0.0))
@@ -349,10 +358,16 @@ def _refined(points: NDArray[np.float32], indices: NDArray[np.int32], queries: I
 
 
 def _squared(
-    points: NDArray[np.float32], queries: Ints, candidates: Ints, kind: type[np.floating[Any]] = np.float32
+    points: NDArray[np.float32],
+    queries: Ints,
+    counts: Ints | int,
+    candidates: Ints,
+    kind: type[np.floating[Any]] = np.float32,
 ) -> NDArray[np.floating[Any]]:
-    differences = points[candidates].astype(kind, copy=False) - points[queries][:, None, :]
-    return np.asarray(np.einsum("ijk,ijk->ij", differences, differences))
+    """Squared distances of each query to its own candidates; `take` is four times as quick as an index."""
+    differences = np.take(points, candidates, axis=0).astype(kind, copy=False)
+    differences -= np.repeat(np.take(points, queries, axis=0), counts, axis=0)
+    return np.asarray(np.einsum("jk,jk->j", differences, differences))
 
 
 # Weights of a neighbour graph: UMAP's fuzzy simplicial set, as `scanpy.pp.neighbors` stores it.
