@@ -14,6 +14,7 @@ from dask.delayed import Delayed
 
 from stargazer.calls.walk import needs
 from stargazer.errors import ArgumentError
+from stargazer.ledger.chosen import task_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -133,9 +134,7 @@ class _Renewal:
         return call.replace(spec=spec, inputs=inputs, given=parameters)
 
     def _is_named(self, call: Call) -> bool:
-        module, _, _ = call.spec.home.partition(":")
-        places = (call.name, f"{module.rpartition('.')[2]}.{call.name}", f"{module}.{call.name}", call.spec.home)
-        found = self._named.intersection((*places, f"#{call.plan_key}"))
+        found = self._named.intersection((call.name, *task_names(call.spec.home), f"#{call.plan_key}"))
         for place in found:
             self._left.pop(place, None)
         return bool(found)

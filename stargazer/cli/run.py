@@ -210,7 +210,12 @@ def _again(names: list[str] | None) -> Any:
     """What is to run once more: all, or what was named, with commas too."""
     if not names:
         return None
-    return True if ALL in names else [name for text in names for name in text.split(",") if name]
+    if ALL in names:
+        return True
+    found = [name for text in names for name in text.split(",") if name]
+    if not found:
+        raise typer.BadParameter("it names no task; write --again alone for all", param_hint="--again")
+    return found
 
 
 def _fly(calls: Any, on: str | None, workers: str | None, again: Any, name: str) -> Run:

@@ -353,8 +353,9 @@ def _sweep_line(swept: Swept) -> str:
     from stargazer.display import plural, size_text
 
     verb = "would remove" if swept.dry_run else "removed"
+    files = sum(place.startswith(("blobs/", "trees/")) for place in swept.removed)  # the rest are records
     left = f" and {plural(len(swept.leftovers), 'leftover')}" if swept.leftovers else ""
     return (
-        f"{verb} {plural(len(swept.removed), 'file')} ({size_text(swept.bytes)}){left}; "
+        f"{verb} {plural(files, 'file')} ({size_text(swept.bytes)}){left}; "
         f"{plural(swept.kept, 'file')} ({size_text(swept.kept_bytes)}) {'stay' if swept.kept != 1 else 'stays'}"
     )

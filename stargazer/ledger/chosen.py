@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stargazer.ledger.ledger import Ledger
     from stargazer.ledger.record import Record
 
-__all__ = ["above", "below", "chosen"]
+__all__ = ["above", "below", "chosen", "task_names"]
 
 HEXADECIMAL = set("0123456789abcdef")
 FEWEST_DIGITS = 4
@@ -29,7 +29,7 @@ def chosen(ledger: Ledger, what: Asset | str) -> list[Record]:
         Where to look.
     what
         A stored asset: the record that it came from. A CID or the id of an asset: all that made it. The first digits
-        of a record; or the name of a task: all its calls.
+        of a record; or the name of a task, if need be with its module or group before it: all its calls.
 
     Raises
     ------
@@ -40,12 +40,31 @@ def chosen(ledger: Ledger, what: Asset | str) -> list[Record]:
         return _of_asset(ledger, what)
     if not isinstance(what, str):
         raise ArgumentError(f"{what!r} is neither a stored asset, a CID, digits of a record, nor the name of a task")
-    found = ledger.producers(what) if what.startswith("baf") else ledger.of_task(what)
+    found = ledger.producers(what) if what.startswith("baf") else _of_task(ledger, what)
     if not found and len(what) >= FEWEST_DIGITS and set(what) <= HEXADECIMAL:
         found = _by_digits(ledger, what)
     if not found:
         raise NotFound(f"no call made {what!r}, none is called that, and no task is, in {ledger.url}")
     return found
+
+
+def task_names(home: str) -> set[str]:
+    """All that a task is called which is a function of a module: by its name, and with the end of the module before it.
+
+    Also with parts from within the module, as groups of the catalog are: ``gatk.mark_duplicates``.
+    """
+    module, _, name = home.partition(":")
+    parts = module.split(".")
+    runs = (parts[start:end] for start in range(len(parts)) for end in range(start + 1, len(parts) + 1))
+    return {home, name, *(f"{'.'.join(run)}.{name}" for run in runs)}
+
+
+def _of_task(ledger: Ledger, what: str) -> list[Record]:
+    found = ledger.of_task(what)
+    name = what.replace(":", ".").rpartition(".")[2]
+    if found or name == what:
+        return found
+    return [record for record in ledger.of_task(name) if what in task_names(record.home)]
 
 
 def _by_digits(ledger: Ledger, digits: str) -> list[Record]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, TypeVar
 from stargazer import config
 from stargazer.assets.fields import read_asset
 from stargazer.ledger.believed import not_looked_at, unsigned
+from stargazer.ledger.differences import differences
 from stargazer.ledger.record import Record, cids_in, decode, runs_code
 from stargazer.store.context import Known, fallback
 from stargazer.store.layout import is_name
@@ -475,9 +476,10 @@ def _is_result(record: Record | None) -> TypeGuard[Record]:
 
 
 def _difference(record: Record, first: Record, fate: str) -> str:
+    then, now = _compared(first, record)
     return (
-        f"{record.task} is not deterministic: the same inputs, parameters, code and tools gave {_outputs(record)} "
-        f"where they gave {_outputs(first)} before (record {first.id[:12]}). "
+        f"{record.task} is not deterministic: the same inputs, parameters, code and tools gave {now} "
+        f"where they gave {then} before (record {first.id[:12]}). "
         f"The first result {fate}; look for dates, paths, threads or random seeds in what it writes, and for files, "
         "variables and networks that it reads beside its inputs"
         + (
@@ -488,6 +490,11 @@ def _difference(record: Record, first: Record, fate: str) -> str:
     )
 
 
-def _outputs(record: Record) -> str:
-    text = ", ".join(record.output_cids) or repr(record.outputs)
-    return text if len(text) <= 200 else f"{text[:200]}…"
+def _compared(first: Record, record: Record) -> tuple[str, str]:
+    """What two results hold where they differ: bytes may be the same, and a plain value or a name another."""
+    told: tuple[list[str], list[str]] = ([], [])
+    for place, *values in differences(first.outputs, record.outputs):
+        for texts, value in zip(told, values, strict=True):
+            texts.append(value if place == "result" else f"{value} as {place}")
+    then, now = (text if len(text := ", ".join(texts)) <= 200 else f"{text[:200]}…" for texts in told)
+    return then, now

@@ -46,6 +46,7 @@ __all__ = [
     "file_value",
     "folder_value",
     "looked_value",
+    "read_name",
     "tool_value",
     "tree_value",
     "variable_value",
@@ -113,6 +114,19 @@ def _is_endless(path: str) -> bool:
 def _is_made_while_read(place: str) -> bool:
     """In ``/dev/shm`` people keep files as on a disk."""
     return place.startswith(("/proc/", "/sys/", "/dev/")) and not place.startswith("/dev/shm/")
+
+
+_WORDS = {ALWAYS: "what the network answers", UNTIL: "the time until which it is good"}
+
+
+def read_name(name: str) -> str:
+    """What a record names as read, in words."""
+    if name in _WORDS:
+        return _WORDS[name]
+    if name.startswith((TOOL, LIBRARY)):
+        return name[1:]
+    kinds = {"$": "variable ", "!": "program "}
+    return f"{kinds[name[0]]}{name[1:]}" if name[0] in kinds else name.lstrip(f"{WROTE}{LOOKED_FOR}")
 
 
 class Present:

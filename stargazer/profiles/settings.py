@@ -45,6 +45,8 @@ def bytes_of(value: object) -> int:
 
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError("no size")
+    if isinstance(value, str) and not re.search(r"\d", value):  # to Dask, no number is 1: "" would be one byte
+        raise ValueError("no size")
     if (size := int(parse_bytes(value))) < 1:
         raise ValueError("no size")
     return size

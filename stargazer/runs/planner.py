@@ -18,7 +18,7 @@ from stargazer.errors import ArgumentError
 from stargazer.fingerprint import wide_of
 from stargazer.ledger import Ledger, Record
 from stargazer.ledger.keys import call_key, input_keys, plain
-from stargazer.ledger.reads import LIBRARY, TOOL, Present
+from stargazer.ledger.reads import Present, read_name
 from stargazer.ledger.rebuilt import readable
 from stargazer.ledger.record import digest, ids_of, tools_digest, walk_assets
 from stargazer.ledger.signatures import whose
@@ -477,7 +477,7 @@ def _hidden_reason(store: Store, record: Record) -> Reason:
         verdict = whose(store.records, [record])[record.id]
         return Reason("whose", f"its result is {verdict}, and that is not accepted (record {record.id[:12]})")
     if changed := Present().differences(record.reads):
-        return Reason("read", f"{', '.join(map(_read_name, changed))} changed since it was read")
+        return Reason("read", f"{', '.join(map(read_name, changed))} changed since it was read")
     if ledger.forgotten(record.content_key) is not None:
         return Reason("forgotten", f"it was forgotten (record {record.id[:12]})")
     if ledger.is_complete(record):
@@ -485,13 +485,6 @@ def _hidden_reason(store: Store, record: Record) -> Reason:
             return Reason("whose", f"the keys of record {record.id[:12]} lead to another one, which is not accepted")
         return Reason("input", "inputs in another order")
     return Reason("lost", f"its result is no longer in the store (record {record.id[:12]})")
-
-
-def _read_name(name: str) -> str:
-    if name.startswith((TOOL, LIBRARY)):
-        return name[1:]
-    kinds = {"$": "variable ", "!": "program "}
-    return f"{kinds[name[0]]}{name[1:]}" if name[0] in kinds else name
 
 
 def _distance(reasons: list[Reason]) -> tuple[int, int]:

@@ -15,6 +15,8 @@ from stargazer.execute.execute import Attempt
 from stargazer.ledger import Ledger
 from stargazer.ledger.believed import strangers
 from stargazer.ledger.chosen import above, below, chosen
+from stargazer.ledger.differences import differences
+from stargazer.ledger.reads import Present, read_name
 from stargazer.ledger.rebuilt import find_named, value_of
 from stargazer.ledger.signatures import YOURS, whose
 from stargazer.store import Store, active_store
@@ -30,6 +32,7 @@ __all__ = ["Verification", "Verified", "verify"]
 
 SAME, DIFFERENT, FAILED = "same", "different", "failed"
 OTHER_CODE, OTHER_TOOLS, LOST, UNKNOWN = "other code", "other tools", "inputs lost", "cannot be made again"
+OTHER_READS = "other files"
 WRONG = (DIFFERENT, FAILED)
 
 
@@ -42,7 +45,8 @@ class Verified(NamedTuple):
         The call.
     outcome
         ``"same"``, ``"different"`` or ``"failed"``; of a call that could not run here: ``"other code"``,
-        ``"other tools"``, ``"inputs lost"`` or ``"cannot be made again"``.
+        ``"other tools"``, ``"inputs lost"`` or ``"cannot be made again"``. ``"other files"``: it differs or fails, and
+        what it read beside its inputs, which its record names, is not as it was.
     why
         In words, where it is not the same.
     differences
@@ -234,12 +238,12 @@ class _Finder:
             made = Attempt(call.spec, call.plan_key, call.inputs, call.given, self._ledger).tried(interruption())
         except Exception as error:  # noqa: BLE001 - whatever a body raises; it is reported
             why = f"it fails now: {type(error).__name__}: {error}".splitlines()[0]
-            return Verified(record, FAILED, why, seconds=time.perf_counter() - clock)
-        seconds, differences = time.perf_counter() - clock, tuple(_differences(record.outputs, made))
-        if not differences:
+            return _explained(Verified(record, FAILED, why, seconds=time.perf_counter() - clock))
+        seconds, found = time.perf_counter() - clock, tuple(differences(record.outputs, made))
+        if not found:
             return Verified(record, SAME, seconds=seconds)
         why = f"{record.task} is not deterministic, or reads something that is not part of its key"
-        return Verified(record, DIFFERENT, why, differences, seconds)
+        return _explained(Verified(record, DIFFERENT, why, found, seconds))
 
     def _call(self, record: Record) -> Call:
         """The call that a record tells of, with all that is in its key."""
@@ -251,7 +255,7 @@ class _Finder:
             inputs, parameters = self._inputs(record), self._parameters(record)
             candidates = self._candidates(record)
         except LookupError as error:
-            raise _Unfit(UNKNOWN, str(error).strip("'\"")) from error
+            raise _Unfit(UNKNOWN, str(error.args[0] if error.args else error)) from error
         made = [self._made(task, inputs, parameters) for task in candidates]
         same = [call for call in made if isinstance(call, Call) and call.plan_key == record.content_key]
         if same:
@@ -325,6 +329,17 @@ class _Unfit(Exception):
         self.outcome = outcome
 
 
+def _explained(call: Verified) -> Verified:
+    """A call that gives something else, as no fault of its task where what it is known to read was changed since.
+
+    The ledger does not take its record for an answer then either.
+    """
+    changed = Present().differences(call.record.reads)
+    if not changed:
+        return call
+    return call._replace(outcome=OTHER_READS, why=f"changed since: {', '.join(map(read_name, changed))}")
+
+
 def _why_not(record: Record, made: list[Call | tuple[Task, StargazerError]]) -> _Unfit:
     """Why none of the tasks that are here makes the call of a record."""
     if not made:
@@ -354,34 +369,3 @@ def _replaced(value: Any, handles: dict[str, Asset]) -> Any:
     if isinstance(value, dict):
         return {name: _replaced(item, handles) for name, item in value.items()}
     return [_replaced(item, handles) for item in value] if isinstance(value, list) else handles.get(value)
-
-
-def _differences(then: Any, now: Any, place: str = "result") -> Iterator[tuple[str, str, str]]:
-    """Where two encoded results differ: an asset as a whole, told by its CID or by what else of it differs."""
-    if then == now:
-        return
-    if isinstance(then, dict) and isinstance(now, dict) and "asset" in then and "asset" in now:
-        yield place, *_asset_texts(then["asset"], now["asset"])
-    elif isinstance(then, dict) and isinstance(now, dict) and then.keys() == now.keys():
-        for name in then:
-            yield from _differences(then[name], now[name], place if name in _WRAPPERS else f"{place}.{name}")
-    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
-        for number, (one, other) in enumerate(zip(then, now, strict=True)):
-            yield from _differences(one, other, f"{place}[{number}]")
-    else:
-        yield place, _short(then), _short(now)
-
-
-_WRAPPERS = ("tuple", "list", "dict", "value")
-
-
-def _asset_texts(then: dict[str, Any], now: dict[str, Any]) -> tuple[str, str]:
-    if then.get("cid") != now.get("cid"):
-        return str(then.get("cid")), str(now.get("cid"))
-    changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-    return tuple(_short({name: each.get(name) for name in changed}) for each in (then, now))  # type: ignore[return-value]
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}…"

@@ -13,6 +13,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from stargazer.errors import ArgumentError
+from stargazer.profiles.settings import bytes_of
 from stargazer.store import layout
 from stargazer.store.backends.local import LocalBackend
 from stargazer.store.folders import FAILED, is_in_use
@@ -120,12 +122,13 @@ class GarbageCollector:
         *,
         grace: float = 7 * DAY,
         recent: float = 30 * DAY,
-        budget: int | None = None,
+        budget: int | str | None = None,
         dry_run: bool = False,
         told: Callable[[Swept], None] = lambda _: None,
         yes_as_root: bool = False,
     ) -> Swept:
         """Remove what nothing needs: `Store.gc`."""
+        limit = None if budget is None else _size(budget)
         if not self.context.made:
             return Swept(dry_run, (), 0, (), 0, 0)
         self.backend.check_owners(yes_as_root=yes_as_root)
@@ -133,8 +136,8 @@ class GarbageCollector:
         entries = [entry for kind in ("blobs", "trees") for entry in self.backend.entries(kind)]
         firm, needed = self._marked(since)
         old = [entry for entry in entries if _name(entry) not in needed and entry.changed < before]
-        if budget is not None:
-            old += self._over(budget, entries, old, firm, before)
+        if limit is not None:
+            old += self._over(limit, entries, old, firm, before)
         held = self.dirs.closure(self.pins.held()) if old else set()
         swept = [entry for entry in old if _name(entry) not in held]
         leftovers = [*self._leftovers(before), *self._outdated(before)]
@@ -283,6 +286,13 @@ _OUTPUTS = (
     "SELECT r.id, l.cid, r.seconds, r.temp, r.started FROM links l JOIN records r ON r.id = l.id "
     "WHERE l.role = 'output' AND r.status = 'ok'"
 )
+
+
+def _size(budget: int | str) -> int:
+    try:
+        return 0 if budget == 0 and not isinstance(budget, bool) else bytes_of(budget)
+    except ValueError:
+        raise ArgumentError(f"budget={budget!r} is no size; write for instance '500GB'") from None
 
 
 def _is_left(name: str, last: float, before: float) -> bool:

@@ -518,7 +518,7 @@ class Store:
         *,
         grace: float = 7 * DAY,
         recent: float = 30 * DAY,
-        budget: int | None = None,
+        budget: int | str | None = None,
         dry_run: bool = False,
         told: Callable[[Swept], None] = lambda _: None,
         yes_as_root: bool = False,
@@ -534,9 +534,9 @@ class Store:
             Seconds for which what a call made or read stays, since it ran or was of use last. Results of tasks that
             are declared to be ``temp`` do not wait for that.
         budget
-            Bytes that files and directories may take. Where they take more, results of calls go that are cheap to make
-            for what they take, and those that were of no use for longest; ``temp`` ones first. What is added, pinned,
-            in use or within `grace` stays all the same.
+            Bytes that files and directories may take, or text as ``"500GB"``. Where they take more, results of calls go
+            that are cheap to make for what they take, and those that were of no use for longest; ``temp`` ones first.
+            What is added, pinned, in use or within `grace` stays all the same.
         dry_run
             Only tell.
         told
@@ -551,6 +551,8 @@ class Store:
 
         Raises
         ------
+        ArgumentError
+            The budget is no size.
         StoreError
             A pin or a lease is torn; or a folder of the store is a link, or somebody else's.
         """

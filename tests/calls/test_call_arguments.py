@@ -332,6 +332,7 @@ def test_a_wrong_form_is_told_when_the_task_is_defined(body: Any) -> None:
         ({"cpus": True}, "cpus=True"),
         ({"memory": "lots"}, "memory='lots' is no size"),
         ({"memory": -1}, "memory=-1 is no size"),
+        ({"memory": "GB"}, "memory='GB' is no size"),
         ({"tools": "bwa"}, r"must be a list: tools=\['bwa'\]"),
         ({"uses": "numpy"}, "must be a list"),
         ({"stage": "move"}, "must be 'link' or 'copy'"),

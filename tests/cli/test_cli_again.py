@@ -114,6 +114,21 @@ def test_a_task_that_nothing_needs_is_an_error(stargazer: Run, project: Path) ->
     assert "nothing here needs nothing; there are calls of number, total" in answer.err
 
 
+@pytest.mark.parametrize("nothing", ["", ","])
+def test_again_of_no_name_is_not_passed_over(stargazer: Run, project: Path, nothing: str) -> None:
+    answer = stargazer("run", SUM, "n=2", "--again", nothing, code=2)
+    assert "it names no task; write --again alone for all" in answer.err
+
+
+def test_files_that_went_are_counted_as_files(stargazer: Run, project: Path) -> None:
+    stargazer("run", SUM, "n=2")
+    assert "removed 0 files (0 B); 3 files (4 B) stay" in stargazer("gc").out
+    store = sg.active_store()
+    for entry in store.backend.entries("blobs"):
+        os.utime(store.backend.path(entry.place), (0, 0))
+    assert "removed 2 files (3 B); 1 file (1 B) stays" in stargazer("gc", "--grace", "0s", "--budget", "1B").out
+
+
 def test_forget_and_then_a_difference_is_told(
     stargazer: Run, project: Path, ran: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,9 @@ import pytest
 from small_tasks import number, shell, total, unseen
 
 import stargazer as sg
-from stargazer.errors import ArgumentError
+from stargazer.errors import ArgumentError, NotFound
 from stargazer.ledger import Ledger, NotDeterministic
+from stargazer.ledger.chosen import task_names
 from stargazer.runs.history import read_events
 
 NOWHERE = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
@@ -202,6 +203,37 @@ def test_what_was_forgotten_here_is_not_taken_from_others(store: sg.Store, monke
     assert ledger.find_anywhere([forgotten.plan_key, unknown.plan_key]) == {}
     assert ledger.find_or_take([forgotten.plan_key, unknown.plan_key], with_outputs=True) == {}
     assert asked == [[unknown.plan_key]] * 2
+
+
+def test_a_difference_of_a_plain_value_is_told_as_one(store: sg.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    @sg.task(version="1")
+    def measured(work: sg.Workdir) -> tuple[sg.Asset, float]:
+        work.file("same").write_text("same bytes")
+        return sg.Asset(path=work.file("same")), sys.getswitchinterval()  # nothing watches that
+
+    call = measured()
+    monkeypatch.setattr(sys, "getswitchinterval", lambda: 0.25)
+    call.compute()
+    monkeypatch.setattr(sys, "getswitchinterval", lambda: 0.75)
+    with pytest.warns(NotDeterministic, match=r"gave 0\.75 as result\[1\] where they gave 0\.25 as result\[1\] before"):
+        call.compute(again=True)
+
+
+@pytest.mark.parametrize("place", ["small_tasks.number", "small_tasks:number", "number"])
+def test_a_task_goes_by_its_module_too(store: sg.Store, place: str) -> None:
+    call = number(i=1)
+    call.compute()
+    assert [record.task for record in sg.forget(place)] == ["number"]
+    assert "asked for again" in str(sg.plan(call, again=place))
+    with pytest.raises(NotFound, match=r"no call made 'elsewhere\.number'"):
+        sg.forget("elsewhere.number")
+
+
+def test_a_task_goes_by_the_group_of_its_module() -> None:
+    names = task_names("stargazer.tasks.gatk.alignments:mark_duplicates")
+    assert {"mark_duplicates", "gatk.mark_duplicates", "alignments.mark_duplicates"} < names
+    assert "stargazer.tasks.gatk.alignments.mark_duplicates" in names
+    assert "general.mark_duplicates" not in names
 
 
 def test_a_difference_is_told_wherever_the_call_ran(client: Any, store: sg.Store, tmp_path: Path) -> None:

@@ -94,14 +94,27 @@ def test_a_difference_is_told_where_it_arises_and_nothing_is_recorded(store: sg.
     assert found["differences"] == [{"place": "result", "recorded": then, "now": now}]
 
 
-@pytest.mark.filterwarnings("ignore:task shell read")  # the flag that tells it what to do is none of its inputs
 def test_a_call_that_fails_now_is_no_success(store: sg.Store, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("1")
-    result = shell(script=f"cat {tmp_path / 'outside'}").compute()
+    result = shell(script=f'test -e "$(echo {str(tmp_path / "outside")[::-1]} | rev)"').compute()
     (tmp_path / "outside").unlink()
     report = sg.verify(result)
     assert (report.ok, [call.outcome for call in report.calls]) == (False, ["failed"])
     assert "ToolFailed" in report.calls[0].why
+
+
+@pytest.mark.filterwarnings("ignore:task shell read")  # that it reads a file beside its inputs is what is tried
+def test_what_a_record_is_known_to_have_read_is_no_fault_of_its_task(store: sg.Store, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("1")
+    result = shell(script=f"cat {outside}").compute()
+    for change in (lambda: outside.write_text("22"), outside.unlink):
+        change()
+        report = sg.verify(result)
+        assert (report.ok, report.checked, outcomes(report)) == (True, 0, {"shell": "other files"})
+        assert report.calls[0].why == f"changed since: {outside}"
+    outside.write_text("1")
+    assert outcomes(sg.verify(result)) == {"shell": "same"}
 
 
 def test_plain_values_files_and_names_are_compared(store: sg.Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +156,14 @@ def test_what_cannot_be_made_again_is_told_and_is_no_difference(store: sg.Store,
     other = sg.verify("local", tasks=[sg.task(changed(2))])
     assert outcomes(other) == {"local": "other code"}
     assert "changed since" in other.calls[0].why
+
+
+def test_why_a_task_is_not_here_is_told_whole(store: sg.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    number(i=1).compute()
+    (record,) = Ledger(store.records).of_task("number")
+    monkeypatch.setattr(type(record), "home", "no_such_module:number")
+    (told,) = sg.verify("number").calls
+    assert told.why.endswith("No module named 'no_such_module'")
 
 
 def test_a_store_is_checked_by_samples(store: sg.Store) -> None:

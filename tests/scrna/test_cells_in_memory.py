@@ -71,6 +71,14 @@ def test_columns_of_one_name_stay_two(tmp_path: Path) -> None:
     assert "column 'truth' of obs is now 'truth-1'" in said
 
 
+def test_levels_of_an_index_are_joined_and_said(tmp_path: Path) -> None:
+    given = cells(24, 40)
+    given.obs.index = pd.MultiIndex.from_arrays([["s1"] * 24, list(given.obs_names)], names=["sample", "cell"])
+    found, said = written(given, tmp_path)
+    assert found.obs_names[0] == "s1-C0000-1"
+    assert "the 2 levels of the index of obs are now one text" in said
+
+
 @pytest.mark.parametrize("place", ["X", "layers"])
 def test_values_behind_a_mask_are_no_counts(tmp_path: Path, place: str) -> None:
     given = cells(24, 40)

@@ -234,3 +234,33 @@ def test_whole_numbers_that_one_sample_lacks_stay_whole(
     assert str(age.dtype) == expected
     assert age.isna().sum() == given[-1].n_obs
     assert set(age.dropna().astype(float)) == {1.0}
+
+
+def test_numbers_that_stand_for_samples_are_said(store: Store, tmp_path: Path) -> None:
+    first, second = cells(), cells(seed=1)
+    joined: Any = concat(
+        [add(first, tmp_path, "a"), sg.add(saved(second, tmp_path / "b.h5ad"), sg.AnnData())]
+    ).compute()
+    assert joined.open().obs["sample"].cat.categories.tolist() == ["0", "1"]
+    assert notes(joined, "concat") == [
+        "not every sample has a sample_id of its own, and numbers stand for them: 0 is a, 1 is without sample_id"
+    ]
+
+
+def test_numeric_categories_stay_categories_and_a_lost_order_is_said(store: Store, tmp_path: Path) -> None:
+    given = [cells(), cells(seed=1)]
+    for each, clusters, grades in zip(given, ([1, 2], [2, 3]), (["lo", "hi"], ["hi", "lo"]), strict=True):
+        each.obs["cluster"] = pd.Categorical(clusters * 60)
+        each.obs["grade"] = pd.Categorical(["lo", "hi"] * 60, categories=grades, ordered=True)
+        each.obs["day"] = pd.Categorical(["d1", "d2"] * 60, categories=["d2", "d1"], ordered=True)
+    given[0].obs.index.name, given[1].obs.index.name = "barcode", "cell"
+    joined: Any = concat([add(each, tmp_path, name) for each, name in zip(given, "ab", strict=True)]).compute()
+    obs = joined.open().obs
+    assert obs["cluster"].cat.categories.tolist() == [1, 2, 3]
+    assert obs["cluster"].tolist() == [1, 2] * 60 + [2, 3] * 60
+    assert (obs["day"].cat.ordered, obs["grade"].cat.ordered) == (True, False)
+    assert obs["grade"].tolist() == ["lo", "hi"] * 120
+    assert notes(joined, "concat") == [
+        "categories of obs columns grade have no order: samples order them differently",
+        "the index of obs has no name: samples call it barcode, cell",
+    ]

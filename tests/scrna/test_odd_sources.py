@@ -184,8 +184,10 @@ def mixed() -> tuple[Any, list[str]]:
 
 
 @pytest.mark.parametrize("form", ["h5", "mtx"])
-def test_antibodies_are_an_asset_of_their_own(store: Store, tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("case", [str, str.lower, str.upper])
+def test_antibodies_are_an_asset_of_their_own(store: Store, tmp_path: Path, form: str, case: Any) -> None:
     given, types = mixed()
+    types = [case(kind) for kind in types]
     lines = [f"{line}\t{kind}" for line, kind in zip(TWO, types, strict=True)]
     path = (
         tenx(tmp_path / "a.h5", given, feature_type=types)

@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from odd_cells import cells, matrix_folder, saved
 from scipy import io as matrices
@@ -193,3 +194,14 @@ def test_a_table_that_would_lose_something_is_refused(store: Store, tmp_path: Pa
     (tmp_path / "t.csv").write_text(text + "\n")
     with pytest.raises(DataError, match=words):
         sg.add(tmp_path / "t.csv", sg.AnnData(sample_id="s"))
+
+
+@pytest.mark.parametrize("name", ["Total", "grand total", "Sum", "gene_length", "Length", "total_counts"])
+@pytest.mark.parametrize("genes_first", [True, False])
+def test_sums_and_lengths_are_no_cells(store: Store, tmp_path: Path, name: str, genes_first: bool) -> None:
+    given = cells(30, 60)
+    frame = pd.DataFrame(given.X.toarray().astype(int), index=given.obs_names, columns=given.var_names)
+    frame.loc[name] = frame.sum()
+    (tmp_path / "a.csv").write_text((frame.T if genes_first else frame).to_csv())
+    with pytest.raises(DataError, match="reads like a sum or a measure of genes: take it out"):
+        sg.add(tmp_path / "a.csv", sg.AnnData(sample_id="s"))

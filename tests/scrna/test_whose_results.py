@@ -100,6 +100,16 @@ def test_what_a_stage_takes_the_name_of_is_kept_under_another(foreign: sg.AnnDat
     assert not any("doublet_score" in each for each in remarks), "no stage of ours made one"
 
 
+def test_logarithms_of_the_files_measures_go_aside_as_these_do(store: Store, tmp_path: Path) -> None:
+    given = cells()
+    given.obs["total_counts"], given.obs["log1p_total_counts"] = 7.0, np.log1p(7.0)
+    foreign = sg.add(saved(given, tmp_path / "a.h5ad"), sg.AnnData(sample_id="s"))
+    obs = run(qc_filter, tmp_path, body(foreign), **QC).open().obs
+    np.testing.assert_allclose(obs["log1p_total_counts"], np.log1p(obs["total_counts"]))
+    assert obs["total_counts"].min() > 7
+    np.testing.assert_allclose(obs["log1p_total_counts_before"], np.log1p(obs["total_counts_before"]))
+
+
 def test_a_report_draws_only_what_stages_made(foreign: sg.AnnData, tmp_path: Path) -> None:
     made = run(qc_filter, tmp_path, body(foreign), **QC)
     page = run(report, tmp_path, made)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stargazer.assets import R1, Asset, Reference
-from stargazer.errors import NotFound, StoreError
+from stargazer.errors import ArgumentError, NotFound, StoreError
 from stargazer.store import Store, gc, layout, records
 from stargazer.store.blobs import local as localblobs
 from stargazer.store.folders import is_in_use, scratch_name
@@ -310,6 +310,17 @@ def test_a_budget_keeps_what_two_results_share_and_what_is_young(store: Store, f
     assert swept.kept_bytes > 500
     assert len(swept.results) == 1
     assert {path.name for path in store.fetch(left[0]).iterdir()} == {"same", "own"}
+
+
+def test_a_budget_is_a_size_however_it_is_written(store: Store, file: File) -> None:
+    old = made(store, file, "old", seconds=0.1)
+    assert store.gc(grace=NOW, budget="1 GB").removed == ()
+    for wrong in ("500 apples", -1, True, "", "GB"):
+        with pytest.raises(ArgumentError, match="is no size; write for instance '500GB'"):
+            store.gc(grace=NOW, budget=wrong)
+    assert store.exists(old)
+    store.gc(grace=NOW, budget="1 B")
+    assert not store.exists(old)
 
 
 def test_what_goes_is_told_before_it_does(store: Store, file: File) -> None:

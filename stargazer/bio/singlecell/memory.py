@@ -171,8 +171,18 @@ def _frame(frame: Any, name: str, said: list[str]) -> Any:
         if title != frame.columns[place]:
             said.append(f"column {frame.columns[place]!r} of {name} is now {title!r}")
         columns[title] = _column(column, f"column {title!r} of {name}", said)
-    index = pd.Index(frame.index.astype(str), dtype=object, name=frame.index.name and str(frame.index.name))
+    index = _index(frame.index, name, said)
     return pd.DataFrame({title: values.array for title, values in columns.items()}, index=index)
+
+
+def _index(index: Any, name: str, said: list[str]) -> Any:
+    """Names as texts; those of several levels are joined by a hyphen, as no file has levels."""
+    import pandas as pd
+
+    if isinstance(index, pd.MultiIndex):
+        said.append(f"the {index.nlevels} levels of the index of {name} are now one text, with hyphens between them")
+        return pd.Index(["-".join(map(str, each)) for each in index], dtype=object)
+    return pd.Index(index.astype(str), dtype=object, name=index.name and str(index.name))
 
 
 def _column(column: Any, what: str, said: list[str]) -> Any:

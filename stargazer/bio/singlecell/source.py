@@ -27,6 +27,7 @@ TYPES = frozenset(
     )
 )
 """Types of features that Cell Ranger writes; other texts in their column are biotypes of genes."""
+_WRITTEN = {name.lower(): name for name in TYPES}
 PEAKS = "Peaks"
 SUMMARIES = frozenset(
     (
@@ -137,6 +138,8 @@ def of_features(obs: Any, var: Any, blocks: Blocks, path: Path, said: Said) -> S
         There are none of that type, or of several genomes and nobody said which.
     """
     remarks: list[str] = []
+    if "feature_types" in var:
+        var = var.assign(feature_types=[_WRITTEN.get(str(name).strip().lower(), name) for name in var["feature_types"]])
     if "feature_types" in var and not TYPES & set(var["feature_types"]):
         var = var.rename(columns={"feature_types": "gene_biotype"})
         remarks.append("the third column of features has biotypes: all features are taken for genes")

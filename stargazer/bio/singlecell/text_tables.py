@@ -33,6 +33,12 @@ BARCODE = re.compile(r"(.*[_.:#-])?[ACGTN]{8,}([-_.].*)?$")
 MISSING = ("", "NA", "N/A", "NULL", "null", "None", "-")
 BESIDE = frozenset(("chr", "chrom", "chromosome", "start", "end", "strand", "length", "width", "effective_length"))
 """Columns, also of numbers, that featureCounts and its like write between the names of genes and their counts."""
+NO_CELL = re.compile(
+    r"(grand|row|overall)?[ ._-]?(totals?|sums?)|total[ ._-]?(counts?|reads)|sum[ ._-]?of[ ._-]?counts|"
+    r"((eff|effective|gene|transcript|exon|feature)[ ._-]?)?length",
+    re.IGNORECASE,
+)
+"""What spreadsheets and programs write where the names of cells stand: sums over cells, and lengths of genes."""
 DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*")
 LONGEST_ROW = 64 << 20
 ROWS_SEEN = 50
@@ -95,6 +101,7 @@ def read_text_table(path: Path, said: Said) -> Source:
     rows = pd.DataFrame(beside, index=pd.Index(names, dtype=object))
     others = pd.DataFrame(index=pd.Index(columns, dtype=object))
     obs, var = (others, rows) if across else (rows, others)
+    _check_cells(path, obs.index)
     blocks = partial(_blocks, path, form, across, (len(obs), len(var)))
     source = of_features(obs, var, blocks, path, said)
     source.notes += form.said()
@@ -175,6 +182,15 @@ def _is_text(fields: Iterable[str]) -> bool:
     """Whether a column has texts and no number; gaps are neither: a cell whose first count is missing is told."""
     known = [field for field in fields if field.strip() not in MISSING]
     return bool(known) and not any(map(_is_number, known))
+
+
+def _check_cells(path: Path, names: Iterable[str]) -> None:
+    """Refuse sums over cells, and measures of genes, where a cell should be: it would be the largest of all."""
+    if odd := [name for name in names if NO_CELL.fullmatch(name)]:
+        raise DataError(
+            f"{path}: {visible(odd[0][:40])!r} stands where the names of cells do, and reads like a sum or a measure "
+            "of genes: take it out of the table, or give the cell another name"
+        )
 
 
 def _check_rows(path: Path, form: _Form) -> None:

@@ -100,9 +100,16 @@ def table(tree: AnnDataTree, frame: str, *, derived: bool = True, every: bool = 
     found = pd.DataFrame(columns, index=index)
     if ours and f"{KEPT}_{ASIDE}" in found:
         found = found.rename(columns={f"{KEPT}_{ASIDE}": KEPT})
-    for name in list(found):
-        if derived and tree.made(f"{frame}/{name}") and str(name).startswith(_DERIVED) and f"log1p_{name}" not in found:
-            found[f"log1p_{name}"] = np.log1p(found[name])
+    return _with_logarithms(tree, frame, found) if derived else found
+
+
+def _with_logarithms(tree: AnnDataTree, frame: str, found: Any) -> Any:
+    """Add the logarithms of measures that our stages made; those of the file's own measures go aside as these did."""
+    measured = [name for name in found if str(name).startswith(_DERIVED) and tree.made(f"{frame}/{name}")]
+    of_file = {f"log1p_{name}": f"log1p_{name}_{ASIDE}" for name in measured}
+    found = found.rename(columns={name: new for name, new in of_file.items() if new not in found})
+    for name in measured:
+        found[f"log1p_{name}"] = np.log1p(found[name])
     return found
 
 

@@ -75,7 +75,8 @@ def concat(
         column.
     """
     check_column(batch_key)
-    labels = _labels(samples)
+    labels = named = _labels(samples)
+    given = [sample.sample_id for sample in samples]
     trees = [tree_of(work, sample) for sample in samples]
     left_out = _left_out(samples, trees, labels, leave_out_below) if leave_out_below else {}
     if left_out:
@@ -92,6 +93,7 @@ def concat(
     genes, notes = _joined_genes([tree.names("var") for tree in trees], labels, join, min_common)
     draft = TreeDraft(work.directory("made") / "joined.zarr")
     n_obs = _join_matrix(draft, "X", [tree.counts for tree in trees], trees, genes, None)
+    notes += _unnamed(given, named)
     notes += _write_tables(draft, trees, labels, genes, batch_key)
     notes += join_members(draft, trees, genes, _join_matrix)
     notes = [*(f"sample {label} was left out: {reason}" for label, reason in left_out.items()), *notes]
@@ -104,6 +106,14 @@ def concat(
 def _labels(samples: Sequence[AnnData]) -> list[str]:
     named = [sample.sample_id for sample in samples]
     return named if all(named) and len(set(named)) == len(named) else [str(n) for n in range(len(samples))]
+
+
+def _unnamed(given: list[str], labels: list[str]) -> list[str]:
+    """Say that numbers stand for samples, and for which."""
+    if given == labels:
+        return []
+    told = ", ".join(f"{label} is {name or 'without sample_id'}" for name, label in zip(given, labels, strict=True))
+    return [f"not every sample has a sample_id of its own, and numbers stand for them: {told}"]
 
 
 def _check_different(samples: Sequence[AnnData], labels: Sequence[str]) -> None:
@@ -191,13 +201,15 @@ def _write_tables(
     import pandas as pd
 
     tables = _with_gaps([_own_columns(tree) for tree in trees])
+    told = [*_orders_lost(tables), *_unlike_titles(trees)]
+    tables = _with_all_categories(tables)
     codes = np.repeat(np.arange(len(trees)), [len(each) for each in tables])
     obs = pd.concat([_without_index_clash(each) for each in tables], axis=0)
     obs.index.name = tables[0].index.name if len({each.index.name for each in tables}) == 1 else None
     if not obs.index.is_unique:
         names = [f"{name}-{labels[code]}" for name, code in zip(obs.index, codes, strict=True)]
         obs.index = pd.Index(names, dtype=object, name=obs.index.name)
-    notes = _keep_own(obs, batch_key, np.array(labels, dtype=object)[codes])
+    notes = told + _keep_own(obs, batch_key, np.array(labels, dtype=object)[codes])
     notes += write_frame(draft, "obs", obs)
     draft.column("obs", batch_key, Categories(codes.astype(code_type(len(labels))), np.array(labels, dtype=object)))
     var = pd.concat([_own_genes(tree) for tree in trees], axis=0)
@@ -219,6 +231,46 @@ def _with_gaps(tables: list[Any]) -> list[Any]:
             for each in there if nullable else ():
                 each[name] = each[name].astype(nullable)
     return tables
+
+
+def _orders_lost(tables: list[Any]) -> list[str]:
+    """Say which categories are ordered in samples, but not in all of them alike."""
+    lost = []
+    for name in dict.fromkeys(name for each in tables for name in each):
+        kinds = [each[name].dtype for each in tables if name in each]
+        if any(getattr(kind, "ordered", False) for kind in kinds) and len(set(kinds)) > 1:
+            lost.append(name)
+    return (
+        [f"categories of obs columns {', '.join(lost)} have no order: samples order them differently"] if lost else []
+    )
+
+
+def _with_all_categories(tables: list[Any]) -> list[Any]:
+    """Tables whose categories that are numbers are the same ones: pandas would join them as numbers."""
+    import pandas as pd
+
+    for name in dict.fromkeys(name for each in tables for name in each):
+        there = [each for each in tables if name in each]
+        kinds = {each[name].dtype for each in there}
+        if len(kinds) > 1 and all(_has_numbers(kind) for kind in kinds):
+            every = pd.Index(sorted({value for kind in kinds for value in kind.categories}))
+            for each in there:
+                each[name] = each[name].cat.set_categories(every, ordered=False)
+    return tables
+
+
+def _has_numbers(kind: Any) -> bool:
+    return str(kind) == "category" and kind.categories.dtype.kind in "iuf"
+
+
+def _unlike_titles(trees: Sequence[AnnDataTree]) -> list[str]:
+    """Say which names of indices are lost, as samples have different ones."""
+    notes = []
+    for frame in ("obs", "var"):
+        titles = list(dict.fromkeys(str(tree.group[frame].attrs["_index"]) for tree in trees))
+        if len(titles) > 1 and "_index" not in titles:
+            notes.append(f"the index of {frame} has no name: samples call it {', '.join(titles)}")
+    return notes
 
 
 def _common_kind(kinds: set[Any]) -> str:
