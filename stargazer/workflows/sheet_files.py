@@ -400,6 +400,11 @@ def is_cut_short(path: Path) -> bool:
 
 
 def _absent(path: Path) -> str:
-    if path.is_file():
-        return ""
-    return f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
+    """Why a file cannot be looked at; empty if it can."""
+    try:
+        if not path.is_file():
+            return f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
+        with path.open("rb"):
+            return ""
+    except OSError as error:  # a name that is too long, or a file of somebody else
+        return f"{path} cannot be read: {error.strerror or error}"
