@@ -222,7 +222,10 @@ def _gvcf_problems(path: Path, contigs: Contigs, engine: str) -> Iterator[str]:
     except DataError as error:
         yield str(error)
         return
-    yield from _length_problems(vcf_contigs(header), contigs, "was called on another reference")
+    lengths = vcf_contigs(header)
+    if not lengths:
+        yield "has no contigs with lengths in its header (##contig); bcftools reheader --fai takes them from an index"
+    yield from _length_problems(lengths, contigs, "was called on another reference")
     wanted = "gatk" if engine == "gatk" else "bcftools"
     if (caller := caller_of(header)) and caller != wanted:
         yield f"was called by {caller}, and this engine joins gVCFs of {wanted}; gVCFs of different callers never mix"
