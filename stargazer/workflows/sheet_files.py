@@ -14,7 +14,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from stargazer.config import cache_dir
 from stargazer.embedded import fastq
 from stargazer.errors import DataError
-from stargazer.workflows.first_reads import notes_on, problems_with
+from stargazer.workflows.first_reads import Note, notes_on, problems_with
 from stargazer.workflows.first_records import first_records, open_alignment, quiet
 
 if TYPE_CHECKING:
@@ -297,6 +297,23 @@ def _record_problems(path: Path) -> Iterator[str]:
         yield (
             f"{path} has reads without a read group of its header, such as {first.ungrouped!r}, so that their sample "
             "and library are unknown; samtools addreplacerg gives them one"
+        )
+    if first.twice:
+        yield (
+            f"{path} has read {first.twice!r} twice, the same end of it: a file that was merged with itself, or mates "
+            "that are not marked as such; take the file that it was made of, or give its reads as FASTQ"
+        )
+    lowest, highest = first.qualities
+    least, unlikely, above = (ord(letter) - 33 for letter in fastq.PHRED_64)
+    if lowest < highest and least <= lowest and unlikely <= highest < above:
+        yield (
+            f"{path} has base qualities from {lowest} to {highest}: they were Phred+64 (Illumina 1.3 to 1.7), and each "
+            "is 31 too good; get the reads with samtools fastq, convert them, as with seqtk seq -VQ64, and align anew"
+        )
+    if first.unplaced:
+        yield Note(
+            "aligned reads have no mapping quality (255): callers do not know which of them may belong elsewhere; "
+            "reads of RNA have it so, too, as STAR writes them, and are called here as if they were of DNA"
         )
     if first.unread:
         yield f"{path} has reads without bases, such as {first.unread!r}; take the file that has them"
