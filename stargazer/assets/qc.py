@@ -212,7 +212,8 @@ class VariantStats(Asset):
     snvs, indels
         Records with at least one of these.
     ts_tv
-        Transitions to transversions (Ti/Tv); about 2.1 over a human genome, 3 over its exons.
+        Transitions to transversions (Ti/Tv); about 2.1 over a human genome, 3 over its exons; NaN without
+        transversions.
     notes
         What the VCF's facts say of how it was called.
     """
@@ -223,7 +224,7 @@ class VariantStats(Asset):
     variants_cid: str = ""
     snvs: int = 0
     indels: int = 0
-    ts_tv: float = 0.0
+    ts_tv: Share = Share(0.0)
     notes: tuple[str, ...] = ()
 
 

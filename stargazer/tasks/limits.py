@@ -20,6 +20,8 @@ __all__ = [
     "QCLimits",
     "by_sample",
     "coverage_marks",
+    "is_said",
+    "is_told",
     "lane_marks",
     "pair_marks",
     "person_marks",
@@ -138,11 +140,9 @@ def person_marks(found: Mapping[str, Any], said: Person, limits: QCLimits) -> It
 def pair_marks(pair: Kinship, said: Mapping[str, Person], limits: QCLimits) -> Iterator[tuple[str, str]]:
     """Samples of a pair that are not related as the sheet says, each with what is odd."""
     one, another, kinship = pair.one, pair.another, pair.kinship
-    if math.isnan(kinship) or pair.sites < ENOUGH_SITES:
+    if not is_told(pair):
         return
-    people = said.get(one, Person()), said.get(another, Person())
-    same_patient = bool(people[0].patient) and people[0].patient == people[1].patient
-    parent = another in people[0].parents or one in people[1].parents
+    same_patient, parent = _said(pair, said)
     told = f"kinship {kinship:.2f} with"
     for name, other in ((one, another), (another, one)):
         if same_patient and kinship < limits.same:
@@ -151,6 +151,22 @@ def pair_marks(pair: Kinship, said: Mapping[str, Person], limits: QCLimits) -> I
             yield name, f"swap: {told} {other}, which the sheet says is parent and child of it"
         elif not same_patient and kinship >= limits.same:
             yield name, f"swap: {told} {other}: they are of one person, and the sheet says of two"
+
+
+def is_told(pair: Kinship) -> bool:
+    """Whether enough sites tell how two samples are related."""
+    return not math.isnan(pair.kinship) and pair.sites >= ENOUGH_SITES
+
+
+def is_said(pair: Kinship, said: Mapping[str, Person]) -> bool:
+    """Whether the sheet says of two samples that they are of one patient, or of parent and child."""
+    return any(_said(pair, said))
+
+
+def _said(pair: Kinship, said: Mapping[str, Person]) -> tuple[bool, bool]:
+    one, another = (said.get(name, Person()) for name in (pair.one, pair.another))
+    same_patient = bool(one.patient) and one.patient == another.patient
+    return same_patient, pair.another in one.parents or pair.one in another.parents
 
 
 def coverage_marks(facts: Mapping[str, float], *, targeted: bool, limits: QCLimits) -> Iterator[str]:

@@ -55,7 +55,7 @@ class VariantNumbers(NamedTuple):
     totals
         Records by type.
     ts_tv
-        Transitions to transversions.
+        Transitions to transversions; NaN where there are no transversions.
     substitutions
         SNVs by what becomes what (``"A>C"``).
     indel_lengths
@@ -116,10 +116,10 @@ def read_variant_stats(text: str) -> VariantNumbers:
     heads = next((line for line in text.splitlines() if line.startswith("# PSC\t")), "")
     columns = [head.partition("]")[2] for head in heads.split("\t")[3:]]
     samples = {name: dict(zip(columns, map(float, counts), strict=False)) for _, name, *counts in sections["PSC"]}
-    [[_, _, _, ts_tv, *_]] = sections["TSTV"] or [["", "", "", "0"]]
+    [[_, _, transversions, ts_tv, *_]] = sections["TSTV"] or [["", "", "0", "0"]]
     return VariantNumbers(
         {name.rstrip(":"): int(value) for _, name, value in sections["SN"]},
-        float(ts_tv),
+        float(ts_tv) if int(transversions) else math.nan,  # bcftools says 0.00 then
         {change: int(count) for _, change, count in sections["ST"]},
         _points(sections["IDD"], 1, 2),
         samples,

@@ -25,11 +25,17 @@ MOST = 1000
 FARTHEST = 100_000
 """Records among which an aligned one is sought."""
 
+ENDS = 0xC0
+"""Flags by which the mates of a pair are told apart."""
+
+UNKNOWN = 255
+"""Mapping quality that says that there is none."""
+
 FEW = 20
 """Reads of which none may be aligned though the others are."""
 
-WITHOUT_REFERENCE = 0x1 | 0x2 | 0x4 | 0x8 | 0x20 | 0x400 | 0x1000
-"""Fields of htslib's ``SAM_…``: name, flag, contig, position, CIGAR, qualities, read group."""
+WITHOUT_REFERENCE = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x400 | 0x1000
+"""Fields of htslib's ``SAM_…``: name, flag, contig, position, mapping quality, CIGAR, qualities, group."""
 
 
 class FirstRecords(NamedTuple):
@@ -46,6 +52,12 @@ class FirstRecords(NamedTuple):
     ungrouped, unqualified, unread
         Name of a read without a read group that the header has; of an aligned one without base qualities, or without
         bases; empty where all have them.
+    twice
+        Name of a read that is there twice, the same end of it; empty if none is.
+    qualities
+        Lowest and highest base quality.
+    unplaced
+        Whether aligned reads have no mapping quality (255).
     """
 
     empty: bool
@@ -54,6 +66,9 @@ class FirstRecords(NamedTuple):
     ungrouped: str
     unqualified: str
     unread: str
+    twice: str
+    qualities: tuple[int, int]
+    unplaced: bool
 
 
 @contextmanager
@@ -106,6 +121,9 @@ def first_records(path: Path) -> FirstRecords:
             ungrouped=_name(one for one in first if groups and _group(one) not in groups),
             unqualified=_name(one for one in called if one.query_qualities is None),
             unread=_name(one for one in called if not file.is_cram and not one.query_length),
+            twice=_twice(one for one in first if not one.is_secondary and not one.is_supplementary),
+            qualities=_extremes(called),
+            unplaced=len(called) >= FEW and all(one.mapping_quality == UNKNOWN for one in called),
         )
 
 
@@ -115,6 +133,21 @@ def _group(record: Any) -> str:
 
 def _name(records: Iterator[Any]) -> str:
     return next((str(record.query_name) for record in records), "")
+
+
+def _twice(records: Iterator[Any]) -> str:
+    seen: set[tuple[str, int]] = set()
+    for one in records:
+        end = str(one.query_name), one.flag & ENDS
+        if end in seen:
+            return end[0]
+        seen.add(end)
+    return ""
+
+
+def _extremes(records: list[Any]) -> tuple[int, int]:
+    found = {quality for one in records for quality in (one.query_qualities or ())}
+    return (min(found), max(found)) if found else (0, 0)
 
 
 def _is_turned(records: list[Any]) -> bool:

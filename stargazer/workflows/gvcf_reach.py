@@ -36,6 +36,9 @@ LEAST = 0.01
 LONG = 1000
 """Bases that a hole has at least which is told of where nobody says what was looked at."""
 
+MANY = 0.1
+"""Share of the reference from which on shorter holes are told, too: some are where there are no reads."""
+
 LOOKS = 20
 """Places of a hole at which it is looked whether there is anything but N."""
 
@@ -94,7 +97,21 @@ def reached(
         )
     if told.turned:
         problems.append(f"is not sorted: {told.turned}; sort it, with bcftools sort")
+    if told.twice:
+        problems.append(
+            f"has a record twice: {told.twice}, with the same alleles, as parts that overlap have when they are put "
+            "together; others would lose their genotypes there; take it out, with bcftools norm --rm-dup exact"
+        )
+    if told.blank:
+        problems.append("has blank lines among its records, which no tool reads; take them out")
+    if told.bare and told.bare == told.variants:
+        problems.append("has no likelihoods (PL) of any variant, from which genotypes are made; call it anew")
     notes = [_missing_note(path.name, missing, first, last)] if missing else []
+    if told.bare and not problems:
+        notes.append(
+            f"{path.name} has no likelihoods (PL) at {told.bare:,} of the {told.variants:,} records with variants that "
+            "were looked at; there the genotypes of its sample are unknown"
+        )
     if told.whole and not problems:
         holes = [one for one in told.holes if one.contig not in missing]
         kept = [one for one in target if one.contig not in missing]
@@ -131,14 +148,28 @@ def _target_note(gvcf: str, target: Sequence[Region], holes: Sequence[Region]) -
 def _hole_note(gvcf: str, lengths: Mapping[str, int], holes: Sequence[Region], bases: Bases | None) -> str:
     """What a person should know of long holes where nobody says what was looked at; empty where there are none."""
     asked = set(_in_all(lengths))
-    long = [one for one in holes if one.contig in asked and one.end - one.start >= LONG and _is_called(one, bases)]
+    inside = [one for one in holes if one.contig in asked]
+    long = [one for one in inside if one.end - one.start >= LONG and _is_called(one, bases)]
     if not long:
-        return ""
+        return _short_note(
+            gvcf, [one for one in inside if one.end - one.start < LONG], sum(lengths[name] for name in asked)
+        )
     longest = sorted(long, key=lambda one: one.start - one.end)
     return (
         f"{gvcf} tells nothing of {_size(long):,} bases, in {len(long):,} places of {LONG:,} and more: "
         f"{_places(longest)}; there the genotypes of its sample are unknown. If it is of exons or amplicons, give "
         "their BED as target"
+    )
+
+
+def _short_note(gvcf: str, holes: Sequence[Region], total: int) -> str:
+    """What a person should know of holes that are short and many, such as of a gVCF whose blocks were taken out."""
+    if _size(holes) <= MANY * total:
+        return ""
+    longest = sorted(holes, key=lambda one: one.start - one.end)
+    return (
+        f"{gvcf} tells nothing of {_size(holes):,} of {total:,} bases, in {len(holes):,} places: {_places(longest)}; "
+        "there the genotypes of its sample are unknown. Are its blocks of reference bases there, with their END?"
     )
 
 

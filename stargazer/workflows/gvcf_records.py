@@ -25,7 +25,7 @@ from stargazer.errors import DataError
 from stargazer.tasks.regions import Region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -53,9 +53,9 @@ START = re.compile(rb"\x1f\x8b\x08\x04")
 LONGEST = 12
 """Digits of a position, at most."""
 
-NEWLINE, TAB, SEMICOLON, EQUALS, HASH = b"\n\t;=#"
+NEWLINE, TAB, SEMICOLON, EQUALS, HASH, COLON = b"\n\t;=#:"
 ZERO = ord("0")
-REF, INFO = 3, 7
+REF, ALT, INFO, FORMAT = 3, 4, 7, 8
 """Columns, from 0."""
 
 LETTER = np.zeros(256, np.uint8)
@@ -107,6 +107,12 @@ class Told:
         The first of these, in words; empty if there is none.
     turned
         What is not sorted, in words.
+    twice
+        The first record that stands there again, with the same alleles; empty if there is none.
+    blank
+        Whether there are blank lines between records, or behind them.
+    variants, bare
+        Records with alleles of their own, and how many of them have no likelihoods (PL), from which genotypes are made.
     holes
         Between the first and the last base that is told of, contig by contig, in their order; and at their ends.
     """
@@ -116,6 +122,10 @@ class Told:
     others: int = 0
     other: str = ""
     turned: str = ""
+    twice: str = ""
+    blank: bool = False
+    variants: int = 0
+    bare: int = 0
     holes: list[Region] = field(default_factory=list)
 
 
@@ -189,6 +199,7 @@ class _Reading:
         self.told, self._lengths, self._bases = told, lengths, bases
         self._contig, self._start, self._end = "", 0, 0
         self._seen: set[str] = set()
+        self._place, self._here = -1, set[str]()
 
     def take(self, text: Letters) -> None:
         """Look at whole lines; at none, where one is longer than a piece."""
@@ -196,17 +207,34 @@ class _Reading:
             return
         ends = np.flatnonzero(text == NEWLINE)
         starts = np.concatenate(([0], ends[:-1] + 1))
+        if self.told.whole and (ends == starts).any():  # looks may be empty
+            self.told.blank = True
         kept = (ends > starts) & (text[starts] != HASH)
         if not kept.any():
             return
         lines = _Lines(text, starts[kept], ends[kept])
         places, letters = lines.positions(), LETTER[text[lines.column(REF)[0]]]
         last = lines.lasts(places)
+        self._note_twice(lines, places)
+        own = lines.have_alleles()
+        self.told.variants += int(own.sum())
+        self.told.bare += int((own & ~lines.have_likelihoods()).sum())
         for first, end in lines.contigs():
             name = lines.name(first)
             self._compare(name, places[first:end], letters[first:end])
             if self.told.whole:
                 self._follow(name, places[first:end], last[first:end])
+
+    def _note_twice(self, lines: _Lines, places: Numbers) -> None:
+        """Note a record that was there before: where it is, those who join gVCFs lose genotypes of others."""
+        again = np.flatnonzero(places[1:] == places[:-1])
+        asked = sorted({0, len(places) - 1, *again.tolist(), *(again + 1).tolist()})
+        for one, alleles in zip(asked, lines.alleles(asked), strict=True):
+            if places[one] != self._place:
+                self._place, self._here = int(places[one]), set()
+            if alleles in self._here and not self.told.twice:
+                self.told.twice = ":".join(alleles.split("\t")[:2])
+            self._here.add(alleles)
 
     def ended(self) -> Told:
         """What was told, when there is no more."""
@@ -295,6 +323,28 @@ class _Lines:
         ends, _ = _numbers(text, signs[inside] + 1)
         np.maximum.at(reached, lines[inside], ends)
         return reached
+
+    def have_alleles(self) -> NDArray[np.bool_]:
+        """Whether each tells of a variant, and not of reference bases alone."""
+        letters = self.text[self.column(ALT)[0]]
+        return np.asarray((letters != ord("<")) & (letters != ord(".")))
+
+    def have_likelihoods(self) -> NDArray[np.bool_]:
+        """Whether FORMAT of each has PL."""
+        text, found = self.text, np.zeros(len(self._starts), bool)
+        begins, behind = self.column(FORMAT)
+        signs = np.flatnonzero(text[1:-2] == ord("P")) + 1
+        edges = np.isin(text[signs - 1], (TAB, COLON)) & np.isin(text[signs + 2], (TAB, COLON))
+        signs = signs[(text[signs + 1] == ord("L")) & edges]
+        lines = np.searchsorted(self._starts, signs, "right") - 1
+        inside = (lines >= 0) & (signs >= begins[lines]) & (signs < behind[lines]) & (self._count[lines] >= FORMAT)
+        found[lines[inside]] = True
+        return found
+
+    def alleles(self, lines: Sequence[int]) -> list[str]:
+        """Contig, position, name, REF and ALT of lines."""
+        _, behind = self.column(ALT)
+        return [_words(self.text, self._starts[one], behind[one]) for one in lines]
 
     def contigs(self) -> Iterator[tuple[int, int]]:
         """First and last line, the last one not included, of each run of lines of one contig."""

@@ -43,6 +43,9 @@ REGION = re.compile(r"\S+:[0-9,]+(-[0-9,]+)?")
 COLUMNS = 8
 """Columns that every record of a VCF has, from CHROM to INFO."""
 
+VCF_START, MARKS = b"##fileformat=VCF", (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+"""How a VCF begins, and byte order marks, with which none does."""
+
 FIRST_RECORDS = 1000
 """Records of known sites that are looked at."""
 
@@ -219,7 +222,10 @@ def _gvcf_problems(path: Path, contigs: Contigs, engine: str) -> Iterator[str]:
     except DataError as error:
         yield str(error)
         return
-    yield from _length_problems(vcf_contigs(header), contigs, "was called on another reference")
+    lengths = vcf_contigs(header)
+    if not lengths:
+        yield "has no contigs with lengths in its header (##contig); bcftools reheader --fai takes them from an index"
+    yield from _length_problems(lengths, contigs, "was called on another reference")
     wanted = "gatk" if engine == "gatk" else "bcftools"
     if (caller := caller_of(header)) and caller != wanted:
         yield f"was called by {caller}, and this engine joins gVCFs of {wanted}; gVCFs of different callers never mix"
@@ -270,6 +276,9 @@ def _other_regions(lines: Iterable[str]) -> str:
 
 
 def _site_problems(path: Path, contigs: Contigs) -> Iterator[str]:
+    if other := _other_sites(path):
+        yield other
+        return
     with path.open("rb") as raw:
         start = raw.read(16)
     if start[:2] == b"\x1f\x8b" and start[12:14] != b"BC":
@@ -280,7 +289,14 @@ def _site_problems(path: Path, contigs: Contigs) -> Iterator[str]:
         yield "is not compressed, though its name says so, and tools go by names; compress it with bgzip, or rename it"
     try:
         lines = vcf_lines(path)
-        header = list(itertools.takewhile(lambda line: line.startswith("##"), lines))
+        header, columns = [], next(lines)
+        while columns.startswith("##"):
+            header.append(columns)
+            columns = next(lines, "")
+        if not columns.startswith("#CHROM"):
+            what = columns.strip()[:60]
+            yield f"has no line #CHROM, which names the columns, before {what!r}; it is no VCF, or damaged"
+            return
         found = [line.rstrip("\r\n") for line in itertools.islice(lines, FIRST_RECORDS) if line.strip()]
     except DataError as error:
         yield str(error)
@@ -303,6 +319,27 @@ def _site_problems(path: Path, contigs: Contigs) -> Iterator[str]:
     lengths = vcf_contigs("".join(header))
     shared = {name: length for name, length in lengths.items() if name in names and name in contigs.lengths}
     yield from _length_problems(shared, contigs, "is of another reference")
+
+
+def _other_sites(path: Path) -> str:
+    """What a file is that is no VCF, by how it begins, and what to do; empty of what looks like one."""
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path, "rb") if packed else path.open("rb") as file:
+            start = file.read(len(VCF_START) + len(MARKS[0]))
+    except (OSError, EOFError, zlib.error) as error:
+        return f"{path.name} cannot be read as VCF: {error}"
+    if not start:
+        return "is empty: there are no known sites in it"
+    if start.startswith(b"BCF"):
+        return "is a BCF; bcftools view -Oz makes a VCF of it"
+    if start.startswith(MARKS):
+        return "begins with a byte order mark, as an editor saves it; write it as UTF-8 without one"
+    if start.startswith(b"<"):
+        return "is a web page, as servers give it in place of a file that one may not have; get it again"
+    known = start.startswith(VCF_START)
+    return "" if known else f"is no VCF, which begins with {VCF_START.decode()}: {start.decode('utf-8', 'replace')!r} …"
 
 
 def _info_problems(annotations: Sequence[KnownSites], info: Sequence[str]) -> Iterator[str]:

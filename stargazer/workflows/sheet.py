@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import filecmp
+import os
 import re
 from pathlib import Path
 from types import MappingProxyType
@@ -181,7 +182,8 @@ def read_sheet(path: str | Path, *, strict: bool = False) -> SampleSheet:
     _check_header(number, names, mistakes)
     mistakes.stop()
     read = [(line, given, *without_gaps(given, ("sample", "sex", "gender"))) for line, given in spread(lines)]
-    rows = [_row(sheet.parent, line, said, mistakes) for line, _, said, _ in read]
+    named = {given.get("sample", "") for _, given, _, _ in read}
+    rows = [_row(sheet.parent, line, _without_nobody(said, named), mistakes) for line, _, said, _ in read]
     for line, fields in lines.rows:
         if len(fields) != len(names):
             mistakes.add(line, f"{len(fields)} fields, but there are {len(names)} columns")
@@ -189,7 +191,7 @@ def read_sheet(path: str | Path, *, strict: bool = False) -> SampleSheet:
         mistakes.add(number, "there are no samples below the names of the columns")
     repeated = _check_repeated(rows, mistakes)
     told: dict[str, list[int]] = {}
-    empty = _check_files(rows, mistakes, told, strict=strict)
+    empty = _check_files(rows, mistakes, told, repeated, strict=strict)
     _check_same_reads(rows, mistakes, repeated)
     by_name: dict[str, list[SheetRow]] = {}
     for row in rows:
@@ -200,6 +202,13 @@ def read_sheet(path: str | Path, *, strict: bool = False) -> SampleSheet:
     notes = [*lines.notes, *gap_notes((line, given, gaps) for line, given, _, gaps in read), *_alike(samples)]
     notes += [f"{_where(lines_of_it)}: {what}" for what, lines_of_it in told.items()]
     return _without_empty(sheet, samples, empty, notes)
+
+
+def _without_nobody(said: Mapping[str, str], samples: Collection[str]) -> Mapping[str, str]:
+    """Fields without parents that are 0, as nobody is in the pedigrees of PLINK, unless a sample is called so."""
+    if "0" in samples:
+        return said
+    return {name: "" if name in ("father", "mother") and value == "0" else value for name, value in said.items()}
 
 
 def _alike(samples: Iterable[str]) -> Iterator[str]:
@@ -318,12 +327,12 @@ def _file_problems(given: Sequence[str]) -> Iterator[str]:
 
 def _check_repeated(rows: Sequence[SheetRow], mistakes: _Mistakes) -> set[int]:
     """Each file is named once; the lines that name one again are returned."""
-    seen: dict[Path, int] = {}
+    seen: dict[str, int] = {}
     found = set()
     for row in rows:
         before: dict[int, list[str]] = {}
         for name, path in row.files.items():
-            first = seen.setdefault(path.resolve(), row.line)
+            first = seen.setdefault(os.path.realpath(path), row.line)  # Path.resolve raises on links in a ring
             if first != row.line or list(row.files.values()).count(path) > 1:
                 before.setdefault(first, []).append(name)
         for line, names in before.items():
@@ -359,12 +368,19 @@ def _where(lines: Sequence[int]) -> str:
 
 
 def _check_files(
-    rows: Iterable[SheetRow], mistakes: _Mistakes, told: dict[str, list[int]], *, strict: bool
+    rows: Iterable[SheetRow],
+    mistakes: _Mistakes,
+    told: dict[str, list[int]],
+    repeated: Collection[int],
+    *,
+    strict: bool,
 ) -> dict[int, str]:
     """Each file is what it should be; lanes without reads are returned, with why, by their lines; notes are added."""
     empty: dict[int, str] = {}
     for row in rows:
-        checked = [check_reads([row.files[name] for name in FILES[:2] if name in row.files])]
+        reads = [row.files[name] for name in FILES[:2] if name in row.files]
+        # Of a line that names a file again, only what is wrong with each file: that its mates differ follows from it.
+        checked = [check_reads(each) for each in ([[one] for one in reads] if row.line in repeated else [reads])]
         checked += [check_alignment(row.files[name], row.sample, name) for name in ("bam", "cram") if name in row.files]
         checked += [check_gvcf(row.files["gvcf"], row.sample)] if "gvcf" in row.files else []
         for problem in dict.fromkeys(problem for each in checked for problem in each):

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from stargazer.config import cache_dir
 from stargazer.embedded import fastq
 from stargazer.errors import DataError
-from stargazer.workflows.first_reads import notes_on, problems_with
+from stargazer.workflows.first_reads import Note, notes_on, problems_with
 from stargazer.workflows.first_records import first_records, open_alignment, quiet
 
 if TYPE_CHECKING:
@@ -298,6 +298,23 @@ def _record_problems(path: Path) -> Iterator[str]:
             f"{path} has reads without a read group of its header, such as {first.ungrouped!r}, so that their sample "
             "and library are unknown; samtools addreplacerg gives them one"
         )
+    if first.twice:
+        yield (
+            f"{path} has read {first.twice!r} twice, the same end of it: a file that was merged with itself, or mates "
+            "that are not marked as such; take the file that it was made of, or give its reads as FASTQ"
+        )
+    lowest, highest = first.qualities
+    least, unlikely, above = (ord(letter) - 33 for letter in fastq.PHRED_64)
+    if lowest < highest and least <= lowest and unlikely <= highest < above:
+        yield (
+            f"{path} has base qualities from {lowest} to {highest}: they were Phred+64 (Illumina 1.3 to 1.7), and each "
+            "is 31 too good; get the reads with samtools fastq, convert them, as with seqtk seq -VQ64, and align anew"
+        )
+    if first.unplaced:
+        yield Note(
+            "aligned reads have no mapping quality (255): callers do not know which of them may belong elsewhere; "
+            "reads of RNA have it so, too, as STAR writes them, and are called here as if they were of DNA"
+        )
     if first.unread:
         yield f"{path} has reads without bases, such as {first.unread!r}; take the file that has them"
     elif first.unqualified:
@@ -400,6 +417,11 @@ def is_cut_short(path: Path) -> bool:
 
 
 def _absent(path: Path) -> str:
-    if path.is_file():
-        return ""
-    return f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
+    """Why a file cannot be looked at; empty if it can."""
+    try:
+        if not path.is_file():
+            return f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
+        with path.open("rb"):
+            return ""
+    except OSError as error:  # a name that is too long, or a file of somebody else
+        return f"{path} cannot be read: {error.strerror or error}"

@@ -62,6 +62,8 @@ def file_of(folder: Path, name: str) -> Path:
 def sheet_lines(sheet: Path, columns: str = "sample,lane,fastq_1,fastq_2") -> Lines:
     """Read a sheet: commas, semicolons or tabs, UTF-8 or UTF-16; lines that begin with # are passed over, and named.
 
+    So are names of columns that stand there again, as in sheets that were put behind each other.
+
     Parameters
     ----------
     sheet
@@ -103,6 +105,9 @@ def sheet_lines(sheet: Path, columns: str = "sample,lane,fastq_1,fastq_2") -> Li
         f"line {number} begins with {'#' if '#' in line else 'sep='} and was passed over"
         for number, line in comments.items()
     ]
+    again = [line for line, fields in rows if [field.lower() for field in _trimmed(fields, 0)] == names]
+    notes += [f"line {line} names the columns once more and was passed over" for line in again]
+    rows = [(line, fields) for line, fields in rows if line not in again]
     return Lines((number, names), [(line, _trimmed(fields, len(names))) for line, fields in rows], notes)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -143,7 +144,8 @@ def test_a_report_of_alignments_alone(final, new_work) -> None:
 
 def test_numbers_of_files_without_variants() -> None:
     numbers = read_variant_stats("SN\t0\tnumber of SNPs:\t0\n")
-    assert (numbers.ts_tv, numbers.samples, numbers.indel_lengths) == (0.0, {}, [])
+    assert math.isnan(numbers.ts_tv)
+    assert (numbers.samples, numbers.indel_lengths) == ({}, [])
 
 
 def test_charts_stay_within_their_frame() -> None:

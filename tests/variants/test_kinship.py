@@ -60,6 +60,21 @@ def test_relations_are_found(tmp_path: Path) -> None:
     assert pairs["mother", "again"].kinship == pytest.approx(0.5, abs=0.02)
 
 
+def test_sites_of_the_whole_genome_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sibs that share both copies of the first chromosome, and of the other ones half: no twins."""
+    draw = random.Random(3)
+    people = [[haplotypes(draw, [0.4] * SITES) for _ in range(2)] for _ in range(2)]
+    one, other = ([sum(pair[draw.random() < 0.5][at] for pair in people) for at in range(SITES)] for _ in range(2))
+    sibs = {"one": one, "other": one[:600] + other[600:]}
+    whole = kinships(read_people(written(tmp_path / "v.vcf", sibs)))[0]
+    for most in (599, 600, 1000, SITES - 1, SITES):
+        monkeypatch.setattr("stargazer.bio.variants.kinship.MOST_SITES", most)
+        [pair] = kinships(read_people(tmp_path / "v.vcf"))
+        assert pair.kinship == pytest.approx(whole.kinship, abs=0.06)
+        assert relation(pair.kinship) == "first degree"
+        assert 0 < pair.sites <= most
+
+
 def test_what_the_sheet_says_is_compared(tmp_path: Path) -> None:
     pairs = {(p.one, p.another): p for p in kinships(read_people(written(tmp_path / "v.vcf", family())))}
 

@@ -11,6 +11,7 @@ import pytest
 
 from stargazer.errors import DataError
 from stargazer.workflows import read_sheet
+from stargazer.workflows.first_reads import Note
 from stargazer.workflows.sheet_files import alignment_header, alignment_order, check_alignment
 
 HEADER = {
@@ -139,3 +140,54 @@ def test_records_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.bam").write_bytes(whole[: len(whole) // 4] + whole[-28:])
     [problem] = told(tmp_path / "a.bam")
     assert "its records cannot be read (truncated file)" in problem
+
+
+def with_qualities(letters: str) -> Change:
+    def change(_: int, record: Any) -> None:
+        record.query_qualities = pysam.qualitystring_to_array(letters)
+
+    return change
+
+
+def named(number: int, record: Any) -> None:
+    record.query_name = f"r{number // 2}"
+
+
+def of_ends(number: int, record: Any) -> None:
+    named(number, record)
+    record.flag = 0x1 | (0x80 if number % 2 else 0x40)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (with_qualities("BBhh"), "base qualities from 33 to 71: they were Phred+64"),
+        (with_qualities(";;LL"), "base qualities from 26 to 43: they were Phred+64"),
+        (named, "read 'r0' twice, the same end of it"),
+    ],
+    ids=["Phred+64", "bad Phred+64", "twice"],
+)
+def test_reads_that_would_be_called_wrongly_are_told(tmp_path: Path, change: Change, what: str) -> None:
+    [problem] = told(written(tmp_path / "a.bam", change))
+    assert what in problem
+    assert not isinstance(problem, Note)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [with_qualities("#BFI"), with_qualities("IIII"), with_qualities("::FF"), with_qualities(";Fn~"), of_ends],
+    ids=["of all kinds", "all one", "binned", "of long reads", "both ends"],
+)
+def test_good_reads_are_not_taken_for_others(tmp_path: Path, change: Change) -> None:
+    assert told(written(tmp_path / "a.bam", change)) == []
+
+
+@pytest.mark.parametrize("unknown", [40, 39])
+def test_mapping_qualities_that_nobody_knows_are_noted(tmp_path: Path, unknown: int) -> None:
+    def change(number: int, record: Any) -> None:
+        record.mapping_quality = 255 if number < unknown else 60
+
+    notes = told(written(tmp_path / "a.bam", change))
+    assert [("no mapping quality (255)" in note, isinstance(note, Note)) for note in notes] == (
+        [(True, True)] if unknown == 40 else []
+    )

@@ -203,3 +203,87 @@ def test_nothing_runs_of_a_gvcf_of_another_reference(tmp_path: Path, contigs: Co
         germline(tmp_path / "samples.csv", contigs.fasta.path, tmp_path / "out")
     assert not store.assemble(asset="variants")
     assert not (tmp_path / "out").exists()
+
+
+def variants(*places: int) -> list[Record]:
+    """Blocks of chr1 with SNVs between them, and blocks of the rest."""
+    found, first = [], 1
+    for at in places:
+        found += [block("chr1", first, at - 1)] if first < at else []
+        ref = SEQUENCES["chr1"][at - 1]
+        found.append(("chr1", at, ref, "C," if ref != "C" else "G,", "DP=9"))
+        first = at + 1
+    return [*found, block("chr1", first, LENGTHS["chr1"]), *whole()[1:]]
+
+
+@pytest.mark.parametrize("piece", [64, 8 << 20])
+@pytest.mark.parametrize("kind", ["twice", "behind an indel", "no", "indels"])
+def test_a_record_that_stands_there_twice_is_refused(
+    tmp_path: Path, contigs: Contigs, monkeypatch: pytest.MonkeyPatch, piece: int, kind: str
+) -> None:
+    monkeypatch.setattr(gvcf_records, "PIECE", piece)
+    records = variants(100, 500, 501)
+    place = next(number for number, one in enumerate(records) if one[1] == 500)
+    ref = SEQUENCES["chr1"][499]
+    indel = "chr1", 500, ref, f"{ref}TT,", "INDEL"
+    more = {"twice": [records[place]], "behind an indel": [indel, records[place]], "no": [], "indels": [indel]}[kind]
+    records[place + 1 : place + 1] = more
+    if kind in ("no", "indels"):
+        assert told(tmp_path, contigs, records) == []
+    else:
+        with pytest.raises(
+            DataError, match=r"line 2: .*a\.g\.vcf\.gz has a record twice: chr1:500, with the same alleles"
+        ):
+            told(tmp_path, contigs, records)
+
+
+def test_many_short_holes_are_told(tmp_path: Path, contigs: Contigs) -> None:
+    """Variants alone, as of a gVCF that somebody took the blocks out of: elsewhere nothing is known."""
+    alone = [one for one in variants(*range(300, 9000, 300)) if one[0] != "chr1" or not one[4].startswith("END")]
+    [note] = told(tmp_path, contigs, alone)
+    assert "a.g.vcf.gz tells nothing of 8,971 of 13,700 bases, in 30 places: chr1:8,701-9,000, chr1:1-299" in note
+    assert told(tmp_path, contigs, variants(*range(300, 9000, 300))) == []
+
+
+@pytest.mark.parametrize("bare", [0, 1, 3])
+def test_variants_without_likelihoods_are_told(tmp_path: Path, contigs: Contigs, bare: int) -> None:
+    path = gvcf(tmp_path / "full.g.vcf.gz", variants(100, 500, 900))
+    with pysam.BGZFile(str(path), "r") as file:
+        lines = file.read().decode().splitlines(keepends=True)
+    own = [number for number, line in enumerate(lines) if "DP=9" in line][:bare]
+    for number in own:
+        lines[number] = lines[number].replace("\tPL\t0,3,60", "\tXPL:DP:PLX\t1:9:1")
+    with pysam.BGZFile(str(tmp_path / "a.g.vcf.gz"), "w") as file:
+        file.write("".join(lines).encode())
+    (tmp_path / "samples.csv").write_text("sample,gvcf\ns1,a.g.vcf.gz\n")
+    sheet = read_sheet(tmp_path / "samples.csv")
+    if bare == 3:
+        with pytest.raises(DataError, match=r"has no likelihoods \(PL\) of any variant"):
+            check_against(contigs, sheet)
+    else:
+        notes = check_against(contigs, sheet)
+        assert len(notes) == (bare > 0)
+        assert all("no likelihoods (PL) at 1 of the 3 records with variants" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("\nchr2\t", "\n\nchr2\t", "has blank lines among its records"),
+        ("", "\n", "has blank lines among its records"),
+        ("##contig", "##kontig", "has no contigs with lengths in its header"),
+        (",length=", ",lang=", "has no contigs with lengths in its header"),
+    ],
+    ids=["between", "behind", "no contigs", "no lengths"],
+)
+def test_what_only_a_task_told_is_told_before(
+    tmp_path: Path, contigs: Contigs, old: str, new: str, message: str
+) -> None:
+    with pysam.BGZFile(str(gvcf(tmp_path / "full.g.vcf.gz", variants(100))), "r") as file:
+        text = file.read().decode()
+    with pysam.BGZFile(str(tmp_path / "a.g.vcf.gz"), "w") as file:
+        file.write((text.replace(old, new) if old else text + new).encode())
+    (tmp_path / "samples.csv").write_text("sample,gvcf\ns1,a.g.vcf.gz\n")
+    with pytest.raises(DataError, match=message) as caught:
+        check_against(contigs, read_sheet(tmp_path / "samples.csv"))
+    assert str(caught.value).count("\n") == 1

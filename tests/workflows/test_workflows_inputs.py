@@ -493,3 +493,40 @@ def test_known_sites_that_no_tool_can_read_are_told(tmp_path: Path, name: str, r
     with pytest.raises(DataError, match=told) as caught:
         check_against(CONTIGS, known_sites=[sg.KnownSites(path=tmp_path / name)], engine="gatk")
     assert str(caught.value).count("\n") == 1
+
+
+COLUMN_NAMES = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+SITE = "chr1\t5\trs1\tA\tC\t.\t.\t.\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (SITE * 2, "is no VCF, which begins with ##fileformat=VCF: 'chr1"),
+        ("##fileformat=VCFv4.2\n" + SITE * 2, "has no line #CHROM"),
+        ("##fileformat=VCFv4.2\n##source=x\n", "has no line #CHROM"),
+        ("##gff-version 3\n" + SITE, "is no VCF, which begins"),
+        ("chr1\t1\t5\nchr1\t7\t9\n", "is no VCF, which begins"),
+        ("\n##fileformat=VCFv4.2\n" + COLUMN_NAMES + SITE, "is no VCF, which begins"),
+        ("<html>\n<body>404</body>\n", "is a web page"),
+        ("\ufeff##fileformat=VCFv4.2\n" + COLUMN_NAMES + SITE, "begins with a byte order mark"),
+        (("##fileformat=VCFv4.2\n" + COLUMN_NAMES + SITE).encode("utf-16"), "begins with a byte order mark"),
+        (b"BCF\2\2\xff\xfe\x80", "is a BCF; bcftools view -Oz"),
+        (b"TBI\1\x80\x81", "is no VCF, which begins"),
+        ("", "is empty"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "bgzip"])
+def test_known_sites_that_are_no_vcf_are_told_for_what_they_are(
+    tmp_path: Path, content: str | bytes, told: str, packed: bool
+) -> None:
+    path = tmp_path / ("sites.vcf.gz" if packed else "sites.vcf")
+    data = content.encode() if isinstance(content, str) else content
+    if packed:
+        with pysam.BGZFile(str(path), "wb") as file:
+            file.write(data)
+    else:
+        path.write_bytes(data)
+    with pytest.raises(DataError, match=rf"sites\.vcf.*: {told}") as caught:
+        check_against(CONTIGS, known_sites=[sg.KnownSites(path=path, name=path.name)])
+    assert str(caught.value).count("\n") == 1

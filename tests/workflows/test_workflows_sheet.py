@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
+import re
 from pathlib import Path
+from typing import Any
 
 import pysam
 import pytest
@@ -198,3 +201,53 @@ def test_alignments_of_other_samples_are_refused(tmp_path: Path) -> None:
         ["no read groups", "of 't', not of 's'", "without library", "neither BAM", "no file"], found, strict=True
     ):
         assert told in one
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([f"s1,L001,{'x' * 300}.fastq.gz,"], "line 2: .*/x+.fastq.gz cannot be read: File name too long"),
+        (["s1,L001,ring.fastq.gz,"], "line 2: there is no file .*/ring.fastq.gz"),
+        (["s1,L001,s1_L001_R1.fastq.gz,s1_L001_R1.fastq.gz"], "line 2: .* is named before, on this line"),
+        ([row("s1", 1), "s2,L001,s1_L001_R1.fastq.gz,s2_L001_R2.fastq.gz"], "line 3: .* is named before, on line 2"),
+        ([row("s1", 1), "s2,L001,link.fastq.gz,s2_L001_R2.fastq.gz"], "line 3: .* is named before, on line 2"),
+    ],
+    ids=["long", "ring", "both ends", "one end", "linked"],
+)
+def test_one_mistake_is_told_once(folder: Path, lines: list[str], told: str) -> None:
+    (folder / "ring.fastq.gz").symlink_to("ring.fastq.gz")
+    (folder / "link.fastq.gz").symlink_to("s1_L001_R1.fastq.gz")
+    [found] = mistakes(write(folder, HEAD, *lines))
+    assert re.match(told, found), found
+
+
+def test_a_file_that_may_not_be_read_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+
+    def refuse(path: Path, *given: Any, **more: Any) -> Any:
+        if path.name == "s1_L001_R2.fastq.gz":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *given, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    [found] = mistakes(write(folder, HEAD, row("s1", 1)))
+    assert found.startswith("line 2: ")
+    assert found.endswith("s1_L001_R2.fastq.gz cannot be read: Permission denied")
+
+
+def test_nobody_is_a_parent_in_pedigrees(folder: Path) -> None:
+    head = HEAD + ",father,mother"
+    sheet = read_sheet(write(folder, head, row("s1", 1, "0", "0"), row("s2", 1, "s1", "0")))
+    assert [(one.father, one.mother) for one in sheet.samples.values()] == [("", ""), ("s1", "")]
+    with_zero = [head, row("s1", 1, "0", "").replace("s1,", "0,", 1), row("s2", 1, "0", "")]
+    [found] = mistakes(write(folder, *with_zero))
+    assert "'0', a parent of '0'" in found  # a sample of that name is somebody
+    del with_zero[1]
+    with_zero.insert(1, row("s1", 1, "", "").replace("s1,", "0,", 1))
+    assert read_sheet(write(folder, *with_zero)).samples["s2"].father == "0"
+
+
+def test_sheets_that_were_put_behind_each_other(folder: Path) -> None:
+    sheet = read_sheet(write(folder, HEAD, row("s1", 1), HEAD.title() + ",", row("s2", 1)))
+    assert list(sheet.samples) == ["s1", "s2"]
+    assert sheet.notes == ("line 3 names the columns once more and was passed over",)

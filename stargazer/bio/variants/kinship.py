@@ -9,7 +9,6 @@ Manichaikul A et al. Robust relationship inference in genome-wide association st
 from __future__ import annotations
 
 import gzip
-import itertools
 import math
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +17,7 @@ from stargazer.bounded import lines_of
 from stargazer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["Kinship", "Person", "Site", "kinships", "read_people", "read_sites", "relation"]
@@ -28,6 +27,8 @@ LEAST_DEPTH, LEAST_QUALITY = 8, 20
 
 SEXUAL = ("chrX", "X", "chrY", "Y", "chrM", "MT", "M")
 MOST_SITES = 200_000
+"""Sites that are compared, spread over the genome."""
+
 BASES = frozenset("ACGT")
 DEGREES = {"the same": 0.354, "first degree": 0.177, "second degree": 0.0884, "third degree": 0.0442}
 """Kinship from which on two samples are related so, and no closer."""
@@ -94,16 +95,31 @@ def read_people(vcf: Path) -> dict[str, Person]:
         It has no samples, or cannot be read.
     """
     samples, sites = read_sites(vcf)
-    bits = {name: [0, 0, 0] for name in samples}
-    for number, site in enumerate(itertools.islice(sites, MOST_SITES)):
-        bit = 1 << number
-        for name, copies in zip(samples, site.copies, strict=True):
-            if copies is not None:
-                found = bits[name]
-                found[0] |= bit
-                found[1] |= bit * (copies == 1)
-                found[2] |= bit * (copies == 2)
-    return {name: Person(*bits[name]) for name in samples}
+    chosen = _spread(site.copies for site in sites)
+    columns = list(zip(*chosen, strict=True)) or [()] * len(samples)
+    return {name: _person(copies) for name, copies in zip(samples, columns, strict=True)}
+
+
+def _spread(sites: Iterable[list[int | None]]) -> list[list[int | None]]:
+    """Sites at equal steps from the first to the last, not more than `MOST_SITES`.
+
+    Those at the beginning would be a part of the first chromosome, which sibs share twice or not at all by chance.
+    """
+    chosen: list[list[int | None]] = []
+    step = 1
+    for number, copies in enumerate(sites):
+        if number % step == 0:
+            chosen.append(copies)
+        if len(chosen) > MOST_SITES:
+            chosen, step = chosen[::2], 2 * step
+    return chosen
+
+
+def _person(copies: Sequence[int | None]) -> Person:
+    def bits(wanted: Callable[[int | None], bool]) -> int:
+        return int("".join("01"[wanted(one)] for one in copies) or "0", 2)
+
+    return Person(bits(lambda one: one is not None), bits(lambda one: one == 1), bits(lambda one: one == 2))
 
 
 def read_sites(vcf: Path) -> tuple[list[str], Iterator[Site]]:

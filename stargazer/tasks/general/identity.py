@@ -21,6 +21,8 @@ from stargazer.tasks.limits import (
     Person,
     QCLimits,
     by_sample,
+    is_said,
+    is_told,
     pair_marks,
     person_marks,
     sex_of,
@@ -29,10 +31,13 @@ from stargazer.tasks.regions import X, Y, bed_text, parse_bed
 from stargazer.tools import Workdir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["identify_samples"]
+
+SHOWN = 5
+"""Samples that are named in a sentence."""
 
 OTHER = ("chrM", "MT", "M", "chrEBV")
 LONG = 0.005
@@ -77,7 +82,12 @@ def identify_samples(
     Returns
     -------
     Identity
-        JSON of samples, pairs and marks.
+        JSON of samples, pairs and marks, and of what the sheet says that could not be compared.
+
+    Warns
+    -----
+    DataWarning
+        What is said of a sample could not be compared: a sample that nobody looked at has no marks either.
     """
     people = read_people(vcf.path) if vcf is not None else {}
     names = dict.fromkeys((*(one.sample_id for one in counts), *people))
@@ -100,15 +110,37 @@ def identify_samples(
     ]
     marks += [each for pair in pairs for each in pair_marks(pair, said, limits)]
     marked = by_sample(marks)
+    untold = list(_untold(samples, pairs, said))
+    for one in untold:
+        work.warn(one)
     told = {"samples": samples, "pairs": [{**one._asdict(), "relation": _relation(one)} for one in pairs]}
     table = work.file(f"{cohort_id}.identity.json")
-    table.write_text(json.dumps(_plain({**told, "marks": marked}), indent=1) + "\n", "utf-8")
+    table.write_text(json.dumps(_plain({**told, "marks": marked, "untold": untold}), indent=1) + "\n", "utf-8")
     return Identity(path=table, sample_id=cohort_id, source_samples=tuple(samples), marked=tuple(marked))
+
+
+def _untold(
+    samples: Mapping[str, Mapping[str, Any]], pairs: Iterable[Kinship], said: Mapping[str, Person]
+) -> Iterator[str]:
+    """What is said of samples and could not be compared."""
+    if names := [name for name, one in samples.items() if said[name].sex and not one["sex"]]:
+        why = "there are no reads of them, or reference or target lack X, Y or the other chromosomes"
+        yield f"the sex that the sheet says was not compared with the reads of {_listed(names)}: {why}"
+    for pair in pairs:
+        if is_said(pair, said) and not is_told(pair):
+            yield (
+                f"whether {pair.one} and {pair.another} are related as the sheet says was not compared: too few of "
+                f"their common sites are heterozygous ({pair.sites:,}; wanted are {ENOUGH_SITES}, some of each)"
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
 
 
 def _relation(pair: Kinship) -> str:
     """How two samples are related; empty where too few sites tell."""
-    return relation(pair.kinship) if pair.sites >= ENOUGH_SITES else ""
+    return relation(pair.kinship) if is_told(pair) else ""
 
 
 def _captured(target: Intervals | None) -> dict[str, int]:

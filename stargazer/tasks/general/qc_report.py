@@ -63,6 +63,7 @@ LIBRARY_COLUMNS = {
     "PERCENT_DUPLICATION": "share of duplicates",
     "ESTIMATED_LIBRARY_SIZE": "library size",
 }
+EXAMINED = ("READ_PAIRS_EXAMINED", "UNPAIRED_READS_EXAMINED")
 MOST_CONTIGS = 30
 """Contigs with a column of their own, the longest ones."""
 
@@ -125,7 +126,7 @@ def qc_report(
     names = list(dict.fromkeys(one.sample_id for one in measured))
     samples = {name: _sample(name, stats, coverages, duplicates) for name in names}
     counted = [(one.sample_id, read_variant_stats(one.path.read_text("utf-8"))) for one in variants]
-    told = [*notes, *_filters(others), *(each for one in variants for each in one.notes)]
+    told = [*notes, *_filters(others), *(each for one in variants for each in one.notes), *_untold(others)]
     found = _marks([*measured, *others], samples, counted, limits)
     marked = by_sample([*((name, mark) for name, given in (marks or {}).items() for mark in given), *found])
     parts = [*map(note, told), *_marked(marked, names), *_trimming(others), *_alignments(samples), *_targets(others)]
@@ -247,9 +248,17 @@ def _identity(others: Iterable[Asset]) -> Iterator[str]:
             )
             yield table([{"sample": name, **_person(row)} for name, row in told["samples"].items()])
             related = [pair for pair in told["pairs"] if pair["relation"] not in ("", "unrelated")]
+            unclear = sum(not pair["relation"] for pair in told["pairs"])
             count = f"{len(told['pairs'])} pairs; those are shown that are related (KING-robust)."
+            count += f" Of {unclear:,} too few sites tell." if unclear else ""
             yield heading("Kinship", count) if told["pairs"] else ""
             yield table([_pair(pair) for pair in related]) if related else ""
+
+
+def _untold(others: Iterable[Asset]) -> Iterator[str]:
+    """What is not known of who samples are: who has no mark may be somebody else all the same."""
+    for told in (json.loads(one.path.read_text("utf-8")) for one in others if isinstance(one, Identity)):
+        yield from (f"Identity: {each}." for each in told.get("untold", ()))
 
 
 def _person(row: Mapping[str, Any]) -> dict[str, str]:
@@ -291,7 +300,11 @@ def _libraries(text: str, name: str, duplicates: Iterable[Asset]) -> list[dict[s
     """Counts of each library of a sample, and within how many pixels its copies count as optical."""
     known = [one for one in duplicates if isinstance(one, DuplicateMetrics) and one.sample_id == name]
     within = f"{known[0].optical_distance:,}" if known and known[0].optical_distance else ""
-    return [{**row, WITHIN: within} for row in read_duplication(text)]
+    rows = [{**row, WITHIN: within} for row in read_duplication(text)]
+    for row in rows:
+        if all(row.get(name) == "0" for name in EXAMINED):
+            row["PERCENT_DUPLICATION"] = ""  # Picard's 0 is a share of nothing
+    return rows
 
 
 def _lanes(stats: Asset | None) -> list[dict[str, str]]:
@@ -344,10 +357,12 @@ def _measures(sample: _Sample) -> dict[str, str]:
         shown["reads"] = f"{reads:,.0f}"
         for name in ("mapped", "properly paired", "duplicated"):
             shown[f"{name} (%)"] = _percent(summary.get(f"reads {name}", 0.0), reads)
-        shown["error rate (%)"] = f"{100 * summary.get('error rate', 0.0):.3f}"
-        shown["base quality"] = f"{summary.get('average quality', 0.0):.1f}"
+        # Of nothing samtools says 0, as if no base were wrong.
+        aligned, sizes = summary.get("bases mapped (cigar)", 0.0), sum(count for _, count in sample.stats.insert_sizes)
+        shown["error rate (%)"] = f"{100 * summary.get('error rate', 0.0):.3f}" if aligned else ""
+        shown["base quality"] = f"{summary.get('average quality', 0.0):.1f}" if reads else ""
         deviation = summary.get("insert size standard deviation", 0.0)
-        shown["insert size"] = f"{summary.get('insert size average', 0.0):.0f} ± {deviation:.0f}"
+        shown["insert size"] = f"{summary.get('insert size average', 0.0):.0f} ± {deviation:.0f}" if sizes else ""
     if sample.coverage:
         bases = sum(int(row["endpos"]) for row in sample.coverage) or 1
         depth = sum(float(row["meandepth"]) * int(row["endpos"]) for row in sample.coverage) / bases
@@ -407,10 +422,10 @@ def _contigs(samples: Mapping[str, _Sample]) -> Iterator[str]:
 
 def _variants(counted: Iterable[tuple[str, VariantNumbers]]) -> Iterator[str]:
     for name, numbers in counted:
-        totals = numbers.totals
+        totals, ratio = numbers.totals, _shown(numbers.ts_tv, 2) or "unknown, without transversions"
         shown = (("records", "records"), ("SNPs", "SNVs"), ("indels", "indels"), ("multiallelic sites", "multiallelic"))
         counts = ", ".join(f"{totals.get(f'number of {key}', 0):,} {label}" for key, label in shown)
-        yield heading(f"Variants of {name}", f"{counts}; transitions to transversions (Ti/Tv) {numbers.ts_tv:.2f}.")
+        yield heading(f"Variants of {name}", f"{counts}; transitions to transversions (Ti/Tv) {ratio}.")
         yield table([{"sample": sample, **_genotypes(row)} for sample, row in numbers.samples.items()])
         lengths = {f"{length:+g}": count for length, count in numbers.indel_lengths if abs(length) <= 20}
         yield figures(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stargazer.assets import Alignment, AlignmentIndex, ContigCounts, FlagCounts, Variants, VariantStats
+from stargazer.assets.fact_types import Share
 from stargazer.calls import task
 from stargazer.tasks.engines import Engine, command, tools
 from stargazer.tasks.metrics import read_variant_stats
@@ -121,6 +122,6 @@ def bcftools_stats(
         variants_cid=variants.cid or "",
         snvs=counted.totals["number of SNPs"],
         indels=counted.totals["number of indels"],
-        ts_tv=counted.ts_tv,
+        ts_tv=Share(counted.ts_tv),
         notes=variants.notes,
     )
