@@ -19,8 +19,10 @@ from stargazer.errors import DataError, DataWarning
 from stargazer.store import Store
 from stargazer.tasks.scrna import (
     cluster,
+    describe,
     embed,
     find_markers,
+    label,
     normalize,
     qc_filter,
     reduce_dimensions,
@@ -198,6 +200,25 @@ def test_clusters_of_another_name_stay_beside(foreign: sg.AnnData, tmp_path: Pat
     coarse = tree_of(run(cluster, tmp_path, fine, resolution=0.1))
     assert not coarse.has("uns/rank_genes_groups")
     assert coarse.made("obs/fine")
+
+
+@pytest.mark.parametrize(
+    ("task", "given"),
+    [
+        (cluster, {"key_added": "n_genes"}),
+        (cluster, {"key_added": "pct_counts_mt"}),
+        (describe, {"columns": {"n_genes_by_counts": "x"}}),
+        (label, {"labels": {"0": "T"}, "groupby": "leiden", "key_added": "total_counts_mt"}),
+    ],
+)
+def test_no_column_takes_the_place_of_a_measure(
+    foreign: sg.AnnData, tmp_path: Path, task: Any, given: dict[str, Any]
+) -> None:
+    """Clusters called `n_genes` stood in place of the genes of each cell, and the report drew them."""
+    done = analysed(tmp_path, body(foreign))
+    with pytest.raises(DataError, match=r"is what qc_filter measured: let the new column have another name"):
+        run(task, tmp_path, done, **given)
+    assert tree_of(done).made("obs/n_genes")
 
 
 def test_a_record_that_names_places_outside_is_refused(store: Store, tmp_path: Path) -> None:

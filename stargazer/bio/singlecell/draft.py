@@ -18,6 +18,7 @@ from stargazer.bio.singlecell.elements import open_group, read_element, write_el
 from stargazer.bio.singlecell.layout import ABOUT, ASIDE, FORMAT, KEPT, METADATA, STATE
 from stargazer.bio.singlecell.matrix import write_matrix
 from stargazer.bio.singlecell.stages import MADE, USED, Stages
+from stargazer.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["TreeDraft", "is_draft"]
 
 GROUPS = ("layers", "obsm", "obsp", "uns", "varm", "varp")
+MEASURES = frozenset({"call_cells", "normalize", "qc_filter"})
+"""Stages whose columns of ``obs`` have fixed names: a column whose name somebody chose never takes the place of one."""
+
 _drafts: set[str] = set()
 
 
@@ -111,6 +115,9 @@ class TreeDraft:
         """Note that the stage makes an element; drop what relied on an older one, put the user's own aside."""
         if place in self._made:
             return
+        owner = self._record.owner(place)
+        if place.startswith("obs/") and owner in MEASURES and self._stage not in MEASURES:
+            raise DataError(f"{place} is what {owner} measured: let the new column have another name (key_added=)")
         for follower in self._record.followers(place):
             if follower != self._stage:
                 self._forget(follower)
