@@ -27,7 +27,7 @@ TYPES = frozenset(
     )
 )
 """Types of features that Cell Ranger writes; other texts in their column are biotypes of genes."""
-_WRITTEN = {name.lower(): name for name in TYPES}
+_WRITTEN = {name.lower(): name for name in sorted(TYPES)}  # in one order in all processes: it is part of keys
 PEAKS = "Peaks"
 SUMMARIES = frozenset(
     (
