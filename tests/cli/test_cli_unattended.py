@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,8 @@ def until(holds: Callable[[], Any]) -> None:
 
 
 @pytest.fixture
-def flow(stargazer: Callable[..., Any], request: pytest.FixtureRequest) -> str:
-    name = f"unattended_{abs(hash(request.node.name)) % 10**9}.py"
+def flow(stargazer: Callable[..., Any]) -> str:
+    name = f"unattended_{uuid.uuid4().hex}.py"  # another one where a test is tried again: modules stay imported
     Path(name).write_text(FLOW)
     return name
 
